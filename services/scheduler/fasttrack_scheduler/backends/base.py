@@ -1,0 +1,200 @@
+"""The session backend contract: what runs compute sessions, and what the engine may count on.
+
+Five verbs, each idempotent, each safe to call again after any failure, from any scheduler. A new backend can be
+written from this file alone; `tests/contracts/test_session_backends.py` runs over every entry of the table in
+`backends/__init__.py` and says the same in code.
+
+The promises the engine builds on (design D2, *intent → fence → create → adopt*):
+
+- A session's name is chosen by the engine, is the same after any replay, and is used once. For one name the command
+  is executed **at most once**, whoever calls `create` and however often.
+- `find` sees a session under its name after it has ended, as long as the backend keeps it (a day at least).
+- An answer that is not known (time-out, broken connection) raises `SessionBackendUnavailable`; the engine then asks
+  `find` and creates again only when the fence has passed. `SessionRefused` is definite: this session will never run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from fasttrack.domain.pipeline import ClusterMode, Mount
+from fasttrack.domain.states import FailureClass
+from fasttrack.errors import FastTrackError, Unavailable
+from fasttrack.ids import JobId, PipelineId
+
+
+class SessionStatus(StrEnum):
+    """Where a compute session stands, in the words all backends share."""
+
+    QUEUED = "QUEUED"
+    """Accepted, waiting for room; `reason` says for what."""
+    PREPARING = "PREPARING"
+    """Being set up: image, folders."""
+    RUNNING = "RUNNING"
+    """The command runs."""
+    STOPPING = "STOPPING"
+    """Being ended."""
+    SUCCEEDED = "SUCCEEDED"
+    """Ended with exit code 0."""
+    FAILED = "FAILED"
+    """Ended otherwise; `failure` says how."""
+    CANCELLED = "CANCELLED"
+    """Ended by `terminate`, or by someone outside."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the session is over."""
+        return self in (SessionStatus.SUCCEEDED, SessionStatus.FAILED, SessionStatus.CANCELLED)
+
+
+class SessionRefused(FastTrackError):
+    """The backend will never accept this session."""
+
+    code = "SESSION_REFUSED"
+
+    def __init__(self, message: str, failure: FailureClass = FailureClass.REFUSED) -> None:
+        self.failure = failure
+        super().__init__(message)
+
+
+class SessionBackendUnavailable(Unavailable):
+    """The session backend did not answer; whether the call took effect is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The folders a task sees, named by what they belong to; each backend knows where it keeps them.
+
+    Inside the task: `/pipeline/vfroot` (of the pipeline, outlives the job), `/pipeline/outputs` (of this task in this
+    job, fresh), `/pipeline/input1…n` (the outputs of `inputs`, in this order, read-only).
+    """
+
+    pipeline_id: PipelineId
+    job_id: JobId
+    task: str
+    inputs: tuple[str, ...] = ()
+    """Names of the tasks this one needs."""
+    mounts: tuple[Mount, ...] = ()
+    """Further folders, at `/home/work/<alias>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """Everything a backend needs to run one attempt. Placeholders and secrets are filled in; never log `envs`."""
+
+    name: str
+    command: str
+    """Given to `/bin/sh -c` as it stands."""
+    image: str
+    resource_group: str
+    project: str
+    cluster_mode: ClusterMode
+    cluster_size: int
+    slots: Mapping[str, Decimal]
+    """Per container: `cpu` in cores, `mem` in bytes, any accelerator in its own unit."""
+    shmem: int
+    """Bytes."""
+    envs: Mapping[str, str]
+    workspace: Workspace
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a backend says of one session at one moment."""
+
+    name: str
+    session_id: str
+    """The backend's own identifier."""
+    status: SessionStatus
+    reason: str = ""
+    """One sentence for people: what it waits for, why it failed."""
+    exit_code: int | None = None
+    failure: FailureClass | None = None
+    """Set when `status` is FAILED or CANCELLED."""
+    started_at: datetime | None = None
+    """When the command started to run, by the backend's clock."""
+    ended_at: datetime | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What the attempt should remember: how it was isolated, which devices it got, where its log is."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """A piece of a session's output."""
+
+    data: bytes
+    next_offset: int
+    """Where to read on."""
+    is_final: bool
+    """The session is over and nothing follows `next_offset`."""
+
+
+class SessionBackend(Protocol):
+    """Runs compute sessions. All methods are safe to call concurrently and from several schedulers."""
+
+    site: str
+    """Names the place this backend's sessions live in: a cluster, or one machine's state directory. Schedulers that
+    share a site see the same sessions; a job stays on the site it started on."""
+
+    fence: timedelta
+    """How long after `create` was sent it may still take effect. Until then a missing session is not created again."""
+
+    async def start(self) -> None:
+        """Get ready: open pools, pick up sessions that were running before. Called once, before anything else."""
+
+    async def close(self) -> None:
+        """Let go of everything without ending a session. Safe to call twice."""
+
+    async def create(self, spec: SessionSpec) -> Observation:
+        """Start a session under `spec.name`, or return the one that already has that name, alive or dead.
+
+        Returns as soon as the backend holds the session (usually QUEUED or RUNNING); never waits for capacity.
+
+        :raises SessionRefused: it can never run (unknown folder, more than the site has, a kind it cannot run).
+        :raises SessionBackendUnavailable: not known whether it took effect.
+        """
+
+    async def find(self, name: str) -> Observation | None:
+        """The session with exactly this name, dead ones included, or `None` if there never was one.
+
+        :raises SessionBackendUnavailable: not known.
+        """
+
+    async def observe(self, names: Sequence[str]) -> list[Observation]:
+        """What is known of these sessions now, in any order; a name that is not known is left out.
+
+        One round trip for all of them where the backend can. :raises SessionBackendUnavailable: not known.
+        """
+
+    async def terminate(self, name: str, *, grace: timedelta) -> None:
+        """End the session: ask, wait at most `grace`, force. A session that is over, or unknown, is left as it is.
+
+        Returns when the end is under way; its CANCELLED is seen by `observe`. Everything the session started ends
+        with it. :raises SessionBackendUnavailable: not known.
+        """
+
+    async def logs(self, name: str, *, offset: int, limit: int) -> LogChunk:
+        """At most `limit` bytes of the session's output from byte `offset` on; empty if nothing is there yet.
+
+        An offset past the end gives an empty chunk, never an error. Readable while it runs and after it ended.
+        """
+
+    def events(self) -> AsyncIterator[str]:
+        """Names of sessions that changed: hints to look, possibly lost, repeated or unknown."""
+
+
+async def wait_until_terminal(backend: SessionBackend, name: str, *, timeout: float, every: float = 0.02) -> Observation:
+    """Observe until the session is over (for tests and tools). :raises TimeoutError: it is not."""
+    async with asyncio.timeout(timeout):
+        while True:
+            for seen in await backend.observe([name]):
+                if seen.status.is_terminal:
+                    return seen
+            await asyncio.sleep(every)

@@ -1,0 +1,41 @@
+"""Identifiers: time-ordered UUIDs (version 7), one type each, so that a job's id is never taken for a pipeline's.
+
+Time order keeps primary-key indexes dense and lets a list page by id.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import NewType
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+ProjectId = NewType("ProjectId", UUID)
+PipelineId = NewType("PipelineId", UUID)
+VersionId = NewType("VersionId", UUID)
+JobId = NewType("JobId", UUID)
+InstanceId = NewType("InstanceId", UUID)
+AttemptId = NewType("AttemptId", UUID)
+
+__all__ = ["AttemptId", "InstanceId", "JobId", "PipelineId", "ProjectId", "VersionId", "new_id", "session_name", "short"]
+
+
+def new_id() -> UUID:
+    """A fresh version-7 UUID; later calls in one process sort later."""
+    return uuid7()
+
+
+def session_name(instance: InstanceId, attempt: int) -> str:
+    """The compute session's name for one attempt: the same after any replay, so that a lost answer can be looked up.
+
+    34 characters of `[a-z0-9-]`: legal in every Backend.AI release (4–64, `\\w[\\w.-]*\\w`), and no name is a prefix
+    of another.
+    """
+    text = base64.b32encode(instance.bytes).decode("ascii").rstrip("=").lower()
+    return f"ft-{text}-{attempt:03d}"
+
+
+def short(identifier: UUID) -> str:
+    """The last eight hex digits: enough for a person to tell jobs apart (the first ones are the clock)."""
+    return identifier.hex[-8:]

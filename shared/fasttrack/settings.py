@@ -1,0 +1,116 @@
+"""Settings that every part shares: `FASTTRACK_*` variables over a settings file over the defaults below.
+
+Each has a default that is right on one machine. A bad value stops the process with one sentence that names it.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+def default_state_dir() -> Path:
+    """`$XDG_STATE_HOME/fasttrack`, or `~/.local/state/fasttrack`."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "fasttrack"
+
+
+def _asyncpg(url: SecretStr | None) -> SecretStr | None:
+    """The address with the driver named: SQLAlchemy's own default driver is another one."""
+    if url is None:
+        return None
+    scheme, _, rest = url.get_secret_value().partition("://")
+    if scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
+        raise ValueError("must be a PostgreSQL address such as postgresql://user@host/database")
+    return SecretStr(f"postgresql+asyncpg://{rest}")
+
+
+Seconds = Annotated[timedelta, Field(ge=timedelta(0))]
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Durations are seconds (`5`, `0.5`) or ISO 8601 (`PT5S`)."""
+
+    model_config = SettingsConfigDict(env_prefix="FASTTRACK_", extra="ignore", frozen=True)
+
+    state_dir: Path = Field(default_factory=default_state_dir)
+    """Where the embedded servers, the local backend and the key of the secrets keep their files."""
+    database_url: Annotated[SecretStr | None, AfterValidator(_asyncpg)] = None
+    """PostgreSQL; unset starts the embedded one in the state directory."""
+    redis_url: SecretStr | None = None
+    """Redis or Valkey; unset starts the embedded one."""
+    database_pool_size: int = Field(default=8, ge=2, le=200)
+    """Connections one process may hold."""
+    project: str = Field(default="default", min_length=1, max_length=64)
+    """The project that commands work in."""
+    secret_key: SecretStr | None = None
+    """32 bytes, base64, that encrypt stored secrets; unset keeps a key file in the state directory."""
+
+    backend: str = "local"
+    """Which session backend runs tasks."""
+    local_slots: dict[str, str] = Field(default_factory=dict)
+    """Capacity of the local backend, such as `{"cpu": "8", "mem": "32g", "cuda.device": "2"}`; unset is found."""
+    local_sandbox: str = Field(default="auto", pattern="^(auto|always|never)$")
+    """Whether local tasks get their folders at /pipeline by user namespaces: `auto` falls back and says so."""
+    local_folders_dir: Path | None = None
+    """Where the local backend looks for the folders that tasks mount; unset is `folders` in the state directory."""
+
+    reconcile_interval: Seconds = timedelta(seconds=1)
+    """How often due jobs are looked for in the database (the backstop of a lost wake-up)."""
+    safety_interval: Seconds = timedelta(seconds=30)
+    """A job that is not over is looked at again after this long at the latest."""
+    observe_interval: Seconds = timedelta(seconds=2)
+    """How often the backend is asked for the truth about open sessions."""
+    sweep_interval: Seconds = timedelta(seconds=30)
+    """How often orphaned sessions are looked for."""
+    lost_after: Seconds = timedelta(seconds=60)
+    """A session that cannot be found for this long is taken for lost."""
+    terminate_grace: Seconds = timedelta(seconds=10)
+    """How long a command may take to end on its own when it is stopped."""
+    infrastructure_retries: int = Field(default=2, ge=0, le=100)
+    """New attempts after a lost session or a pre-emption, apart from the task's own `retry`."""
+    pass_limit: int = Field(default=64, ge=1, le=1000)
+    """Jobs in one reconcile pass."""
+    create_concurrency: int = Field(default=32, ge=1, le=1000)
+    """Sessions created or ended at the same time by one scheduler."""
+
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is the one in the state directory."""
+        return self.database_url is None
+
+    @property
+    def folders_dir(self) -> Path:
+        """Where the local backend's mountable folders are."""
+        return self.local_folders_dir or self.state_dir / "folders"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = Path(os.environ.get("FASTTRACK_SETTINGS_FILE") or default_settings_file())
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+
+def default_settings_file() -> Path:
+    """`$XDG_CONFIG_HOME/fasttrack/settings.toml`, or `~/.config/fasttrack/settings.toml`; it need not exist."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "fasttrack" / "settings.toml"
