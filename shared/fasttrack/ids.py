@@ -16,9 +16,18 @@ PipelineId = NewType("PipelineId", UUID)
 VersionId = NewType("VersionId", UUID)
 JobId = NewType("JobId", UUID)
 InstanceId = NewType("InstanceId", UUID)
-AttemptId = NewType("AttemptId", UUID)
 
-__all__ = ["AttemptId", "InstanceId", "JobId", "PipelineId", "ProjectId", "VersionId", "new_id", "session_name", "short"]
+__all__ = [
+    "InstanceId",
+    "JobId",
+    "PipelineId",
+    "ProjectId",
+    "VersionId",
+    "new_id",
+    "parse_session_name",
+    "session_name",
+    "short",
+]
 
 
 def new_id() -> UUID:
@@ -27,13 +36,24 @@ def new_id() -> UUID:
 
 
 def session_name(instance: InstanceId, attempt: int) -> str:
-    """The compute session's name for one attempt: the same after any replay, so that a lost answer can be looked up.
+    r"""The compute session's name for one attempt: the same after any replay, so that a lost answer can be looked up.
 
-    34 characters of `[a-z0-9-]`: legal in every Backend.AI release (4–64, `\\w[\\w.-]*\\w`), and no name is a prefix
+    33 characters of `[a-z0-9-]`: legal in every Backend.AI release (4–64, `\w[\w.-]*\w`), and no name is a prefix
     of another.
     """
     text = base64.b32encode(instance.bytes).decode("ascii").rstrip("=").lower()
     return f"ft-{text}-{attempt:03d}"
+
+
+def parse_session_name(name: str) -> tuple[InstanceId, int] | None:
+    """The instance and attempt a session name stands for, or `None` if the name is not one of ours."""
+    parts = name.split("-")
+    if len(parts) != 3 or parts[0] != "ft" or len(parts[1]) != 26 or not parts[2].isdigit():
+        return None
+    try:
+        return InstanceId(UUID(bytes=base64.b32decode(parts[1].upper() + "======"))), int(parts[2])
+    except ValueError:
+        return None
 
 
 def short(identifier: UUID) -> str:

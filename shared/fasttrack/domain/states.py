@@ -17,7 +17,7 @@ class InstanceState(StrEnum):
     PENDING = "PENDING"
     """Waits for its dependencies."""
     READY = "READY"
-    """May run; waits for a slot or for its retry time (the reason is stored)."""
+    """May run; waits for a scheduler, a concurrency slot or its retry time (the reason is stored)."""
     STARTING = "STARTING"
     """An attempt is open: its session is being created, or an unknown answer is being settled."""
     QUEUED = "QUEUED"
@@ -95,41 +95,44 @@ class FailureClass(StrEnum):
     """The backend will never accept this session: unknown folder, impossible resources."""
 
 
-I, J = InstanceState, JobState
+_Task, _Job = InstanceState, JobState
 
-TERMINAL_INSTANCE_STATES = frozenset({I.SUCCEEDED, I.FAILED, I.CANCELLED, I.SKIPPED, I.UPSTREAM_FAILED})
-TERMINAL_JOB_STATES = frozenset({J.SUCCEEDED, J.FAILED, J.CANCELLED})
-OPEN_SESSION_STATES = frozenset({I.STARTING, I.QUEUED, I.PREPARING, I.RUNNING, I.STOPPING})
+TERMINAL_INSTANCE_STATES = frozenset(
+    {_Task.SUCCEEDED, _Task.FAILED, _Task.CANCELLED, _Task.SKIPPED, _Task.UPSTREAM_FAILED}
+)
+TERMINAL_JOB_STATES = frozenset({_Job.SUCCEEDED, _Job.FAILED, _Job.CANCELLED})
+OPEN_SESSION_STATES = frozenset({_Task.STARTING, _Task.QUEUED, _Task.PREPARING, _Task.RUNNING, _Task.STOPPING})
 
 # A backend may report any later stage first (a short task is over before it is seen running) and may move a session
 # back (pre-emption, rescheduling), so among the states with a session every order is legal. READY is reached from
 # them only by a new attempt.
-_ENDS = frozenset({I.READY, I.SUCCEEDED, I.FAILED, I.CANCELLED})
+_ENDS = frozenset({_Task.READY, _Task.SUCCEEDED, _Task.FAILED, _Task.CANCELLED})
 
 INSTANCE_MOVES: dict[InstanceState, frozenset[InstanceState]] = {
-    I.PENDING: frozenset({I.READY, I.SKIPPED, I.UPSTREAM_FAILED, I.CANCELLED}),
-    I.READY: frozenset({I.STARTING, I.FAILED, I.SKIPPED, I.CANCELLED}),
-    I.STARTING: frozenset({I.QUEUED, I.PREPARING, I.RUNNING, I.STOPPING}) | _ENDS,
-    I.QUEUED: frozenset({I.PREPARING, I.RUNNING, I.STOPPING}) | _ENDS,
-    I.PREPARING: frozenset({I.QUEUED, I.RUNNING, I.STOPPING}) | _ENDS,
-    I.RUNNING: frozenset({I.QUEUED, I.PREPARING, I.STOPPING}) | _ENDS,
-    I.STOPPING: _ENDS,
-    I.SUCCEEDED: frozenset(),
-    I.FAILED: frozenset(),
-    I.CANCELLED: frozenset(),
-    I.SKIPPED: frozenset(),
-    I.UPSTREAM_FAILED: frozenset(),
+    # Straight to STARTING when nothing is waited for: parent's success and child's start are one commit.
+    _Task.PENDING: frozenset({_Task.READY, _Task.STARTING, _Task.SKIPPED, _Task.UPSTREAM_FAILED, _Task.CANCELLED}),
+    _Task.READY: frozenset({_Task.STARTING, _Task.FAILED, _Task.SKIPPED, _Task.CANCELLED}),
+    _Task.STARTING: frozenset({_Task.QUEUED, _Task.PREPARING, _Task.RUNNING, _Task.STOPPING}) | _ENDS,
+    _Task.QUEUED: frozenset({_Task.PREPARING, _Task.RUNNING, _Task.STOPPING}) | _ENDS,
+    _Task.PREPARING: frozenset({_Task.QUEUED, _Task.RUNNING, _Task.STOPPING}) | _ENDS,
+    _Task.RUNNING: frozenset({_Task.QUEUED, _Task.PREPARING, _Task.STOPPING}) | _ENDS,
+    _Task.STOPPING: _ENDS,
+    _Task.SUCCEEDED: frozenset(),
+    _Task.FAILED: frozenset(),
+    _Task.CANCELLED: frozenset(),
+    _Task.SKIPPED: frozenset(),
+    _Task.UPSTREAM_FAILED: frozenset(),
 }
 
 JOB_MOVES: dict[JobState, frozenset[JobState]] = {
-    J.PENDING: frozenset({J.RUNNING, J.PAUSED, J.CANCELLING}) | TERMINAL_JOB_STATES,
-    J.RUNNING: frozenset({J.PAUSED, J.CANCELLING}) | TERMINAL_JOB_STATES,
-    J.PAUSED: frozenset({J.PENDING, J.RUNNING, J.CANCELLING}) | TERMINAL_JOB_STATES,
+    _Job.PENDING: frozenset({_Job.RUNNING, _Job.PAUSED, _Job.CANCELLING}) | TERMINAL_JOB_STATES,
+    _Job.RUNNING: frozenset({_Job.PAUSED, _Job.CANCELLING}) | TERMINAL_JOB_STATES,
+    _Job.PAUSED: frozenset({_Job.PENDING, _Job.RUNNING, _Job.CANCELLING}) | TERMINAL_JOB_STATES,
     # A cancel that comes after the last task has ended changes nothing: the verdict is the tasks'.
-    J.CANCELLING: frozenset(TERMINAL_JOB_STATES),
-    J.SUCCEEDED: frozenset(),
-    J.FAILED: frozenset(),
-    J.CANCELLED: frozenset(),
+    _Job.CANCELLING: frozenset(TERMINAL_JOB_STATES),
+    _Job.SUCCEEDED: frozenset(),
+    _Job.FAILED: frozenset(),
+    _Job.CANCELLED: frozenset(),
 }
 
 
@@ -139,13 +142,19 @@ def require_move(entity: object, source: StrEnum, target: StrEnum) -> None:
     :raises IllegalTransition: otherwise; the transaction around it must not commit.
     """
     moves: frozenset[StrEnum] = (
-        frozenset(INSTANCE_MOVES[source]) if isinstance(source, InstanceState) else frozenset(JOB_MOVES[JobState(source)])
+        frozenset(INSTANCE_MOVES[source])
+        if isinstance(source, InstanceState)
+        else frozenset(JOB_MOVES[JobState(source)])
     )
     if target not in moves:
         raise IllegalTransition(f"{entity} may not go from {source} to {target}", source=source, target=target)
 
 
-def _section(title: str, states: type[StrEnum], moves: dict[InstanceState, frozenset[InstanceState]] | dict[JobState, frozenset[JobState]]) -> str:
+def _section(
+    title: str,
+    states: type[StrEnum],
+    moves: dict[InstanceState, frozenset[InstanceState]] | dict[JobState, frozenset[JobState]],
+) -> str:
     import ast
     import inspect
 
@@ -153,7 +162,11 @@ def _section(title: str, states: type[StrEnum], moves: dict[InstanceState, froze
     assert isinstance(body, ast.ClassDef)
     texts: dict[str, str] = {}
     for node, following in zip(body.body, body.body[1:], strict=False):
-        if isinstance(node, ast.Assign) and isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(following, ast.Expr)
+            and isinstance(following.value, ast.Constant)
+        ):
             assert isinstance(node.targets[0], ast.Name)
             texts[node.targets[0].id] = str(following.value.value)
     rows = []
@@ -162,7 +175,19 @@ def _section(title: str, states: type[StrEnum], moves: dict[InstanceState, froze
         rows.append(f"| `{state}` | {texts[state.name]} | {following_states} |")
     edges = [f"    {state} --> {target}" for state, targets in moves.items() for target in sorted(targets)]
     return "\n".join(
-        [f"## {title}", "", "| State | Meaning | May become |", "|---|---|---|", *rows, "", "```mermaid", "stateDiagram-v2", *edges, "```", ""]
+        [
+            f"## {title}",
+            "",
+            "| State | Meaning | May become |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "```mermaid",
+            "stateDiagram-v2",
+            *edges,
+            "```",
+            "",
+        ]
     )
 
 

@@ -1,6 +1,6 @@
 """The session backend contract: what runs compute sessions, and what the engine may count on.
 
-Five verbs, each idempotent, each safe to call again after any failure, from any scheduler. A new backend can be
+Six verbs, each idempotent, each safe to call again after any failure, from any scheduler. A new backend can be
 written from this file alone; `tests/contracts/test_session_backends.py` runs over every entry of the table in
 `backends/__init__.py` and says the same in code.
 
@@ -171,6 +171,12 @@ class SessionBackend(Protocol):
         """What is known of these sessions now, in any order; a name that is not known is left out.
 
         One round trip for all of them where the backend can. :raises SessionBackendUnavailable: not known.
+        """
+
+    async def live(self) -> list[Observation]:
+        """Every session of this site that is not over, whoever asked for it: how orphans are found.
+
+        :raises SessionBackendUnavailable: not known.
         """
 
     async def terminate(self, name: str, *, grace: timedelta) -> None:

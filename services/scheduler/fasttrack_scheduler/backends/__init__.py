@@ -1,0 +1,38 @@
+"""The table of session backends: one line each, imported only when chosen.
+
+A backend's module has `make(settings, clock)`; what it returns keeps the contract of `base.py`, and
+`tests/contracts/test_session_backends.py` runs over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from fasttrack.clock import Clock
+from fasttrack.errors import InvalidInput
+from fasttrack.settings import Settings
+
+from .base import SessionBackend
+
+BACKENDS = {
+    "local": f"{__name__}.local",
+    "simulated": f"{__name__}.simulated",
+}
+
+
+def make_backend(name: str, settings: Settings, clock: Clock) -> SessionBackend:
+    """The backend called `name`, not started yet.
+
+    :raises InvalidInput: there is none of this name.
+    """
+    if name not in BACKENDS:
+        raise InvalidInput(
+            f"there is no session backend {name!r}; FASTTRACK_BACKEND may be {', '.join(sorted(BACKENDS))}"
+        )
+    make = cast("Callable[[Settings, Clock], SessionBackend]", import_module(BACKENDS[name]).make)
+    return make(settings, clock)
+
+
+__all__ = ["BACKENDS", "make_backend"]

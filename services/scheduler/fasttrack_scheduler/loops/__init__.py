@@ -1,0 +1,1 @@
+"""The scheduler's background roles: one noun, one file, one loop each."""

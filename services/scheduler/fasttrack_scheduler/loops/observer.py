@@ -1,0 +1,97 @@
+"""Asks the backend for the truth: about everything that is open, every few seconds; about what it hints at, at once.
+
+Hints may be lost, repeated or wrong; the periodic question is what correctness rests on (F20, F21).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from fasttrack.db import Database
+from fasttrack.db.passes import OpenSession, find_open_session, open_sessions
+from fasttrack.domain.facts import Fact, SessionMissing
+from fasttrack.ids import JobId, parse_session_name
+from fasttrack.settings import Settings
+
+from ..backends.base import SessionBackend
+from ..effects import as_fact
+
+log = structlog.get_logger()
+
+_BATCH = 500
+
+
+class Observer:
+    """What one backend says of our sessions, as facts."""
+
+    def __init__(
+        self, database: Database, backend: SessionBackend, settings: Settings, learn: Callable[[JobId, Fact], None]
+    ) -> None:
+        self._database = database
+        self._backend = backend
+        self._interval = settings.observe_interval.total_seconds()
+        self._learn = learn
+        self._hinted: dict[str, None] = {}
+        self._jobs: dict[str, JobId] = {}
+        # One question at a time: an older answer must not overtake a newer one.
+        self._asking = asyncio.Lock()
+        self.wake = asyncio.Event()
+        self.hint_wake = asyncio.Event()
+
+    def expect(self, name: str, job: JobId) -> None:
+        """Remember whose session this is, so that a hint needs no look-up."""
+        self._jobs[name] = job
+
+    async def turn(self) -> float:
+        """Ask about every open session of the site; facts for those that differ from what is stored."""
+        async with self._database.transaction() as db:
+            stored = await open_sessions(db, self._backend.site)
+        self._jobs = {s.name: s.job_id for s in stored} | {n: j for n, j in self._jobs.items() if n in self._hinted}
+        for start in range(0, len(stored), _BATCH):
+            await self._compare(stored[start : start + _BATCH])
+        return self._interval
+
+    async def _compare(self, stored: Sequence[OpenSession]) -> None:
+        asked_at = datetime.now(UTC)
+        async with self._asking:
+            seen = {o.name: o for o in await self._backend.observe([s.name for s in stored])}
+        for session in stored:
+            observation = seen.get(session.name)
+            if observation is None:
+                self._learn(session.job_id, SessionMissing(session.name, asked_at))
+            elif observation.status.value != session.state.value or (
+                observation.reason != session.reason and not session.is_stopping
+            ):
+                self._learn(session.job_id, as_fact(observation))
+
+    async def listen(self) -> None:
+        """Collect hints, for ever."""
+        async for name in self._backend.events():
+            self._hinted[name] = None
+            self.hint_wake.set()
+
+    async def hint_turn(self) -> float:
+        """Ask about the sessions that were hinted at."""
+        names, self._hinted = list(self._hinted), {}
+        for start in range(0, len(names), _BATCH):
+            async with self._asking:
+                observations = await self._backend.observe(names[start : start + _BATCH])
+            for observation in observations:
+                job = self._jobs.get(observation.name) or await self._job_of(observation.name)
+                if job is not None:
+                    if observation.status.is_terminal:
+                        self._jobs.pop(observation.name, None)
+                    self._learn(job, as_fact(observation))
+        return 60.0
+
+    async def _job_of(self, name: str) -> JobId | None:
+        """Whose session a name is, from the database; `None` for a stranger's or one that is over."""
+        parsed = parse_session_name(name)
+        if parsed is None:
+            return None
+        async with self._database.transaction() as db:
+            return await find_open_session(db, *parsed)

@@ -1,0 +1,232 @@
+"""Jobs and their task instances: new ones, and what people ask about them. `passes` is what changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from ..domain.job import Job, TaskInstance
+from ..domain.states import FailureClass, InstanceState, JobState
+from ..ids import InstanceId, JobId, PipelineId, ProjectId, VersionId
+from .engine import Db
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as people see it."""
+
+    id: JobId
+    pipeline_id: PipelineId
+    pipeline: str
+    """The pipeline's name."""
+    number: int
+    version_id: VersionId
+    version: int
+    """The version's number."""
+    state: JobState
+    reason: str
+    params: dict[str, Any]
+    submitted_by: str
+    tasks: int
+    open_tasks: int
+    seq: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRecord:
+    """A task instance with its newest attempt, as people see it."""
+
+    id: InstanceId
+    index: int
+    name: str
+    state: InstanceState
+    reason: str
+    unmet: int
+    attempt: int
+    failure: FailureClass | None
+    exit_code: int | None
+    not_before: datetime | None
+    ready_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    session_id: str | None
+    facts: dict[str, str]
+    """What the backend said of the newest attempt: isolation, devices."""
+
+
+async def insert_job(db: Db, job: Job, instances: Sequence[TaskInstance], *, names: Sequence[str], by: str) -> bool:
+    """Store a new job with its instances; two statements whatever their number. `False`: it is already there."""
+    inserted = await db.execute(
+        """INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, reason, params, priority,
+                            submitted_by, site, seq, tasks, open_tasks, failed_tasks, cancelled_tasks, created_at,
+                            started_at, ended_at, next_reconcile_at)
+           VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20)
+           ON CONFLICT (id) DO NOTHING""",
+        job.id,
+        job.project_id,
+        job.pipeline_id,
+        job.version_id,
+        job.number,
+        job.state,
+        job.reason,
+        dict(job.params),
+        job.priority,
+        by,
+        job.site,
+        job.seq,
+        len(instances),
+        job.open_tasks,
+        job.failed_tasks,
+        job.cancelled_tasks,
+        job.created_at,
+        job.started_at,
+        job.ended_at,
+        job.next_reconcile_at,
+    )
+    if not inserted:
+        return False
+    await db.execute(
+        """INSERT INTO task_instance (id, job_id, "index", name, state, reason, unmet, deps_ok, deps_failed, ready_at,
+                                      ended_at)
+           SELECT i.id, $1, i.index, i.name, i.state, i.reason, i.unmet, i.ok, i.failed, i.ready_at, i.ended_at
+           FROM unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[], $9::int[],
+                       $10::timestamptz[], $11::timestamptz[])
+                AS i(id, index, name, state, reason, unmet, ok, failed, ready_at, ended_at)""",
+        job.id,
+        [i.id for i in instances],
+        [i.index for i in instances],
+        names,
+        [i.state for i in instances],
+        [i.reason for i in instances],
+        [i.unmet for i in instances],
+        [i.deps_ok for i in instances],
+        [i.deps_failed for i in instances],
+        [i.ready_at for i in instances],
+        [i.ended_at for i in instances],
+    )
+    return True
+
+
+async def next_job_number(db: Db, pipeline: PipelineId) -> int:
+    """The next running number of the pipeline's jobs; the pipeline's row is held until the transaction ends."""
+    number = await db.value(
+        "UPDATE pipeline SET latest_job = latest_job + 1 WHERE id = $1 RETURNING latest_job", pipeline
+    )
+    assert number is not None
+    return int(number)
+
+
+_JOB = """SELECT j.id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version, j.state, j.reason,
+                 j.params, j.submitted_by, j.tasks, j.open_tasks, j.seq, j.created_at, j.started_at, j.ended_at
+          FROM job j JOIN pipeline p ON p.id = j.pipeline_id JOIN pipeline_version v ON v.id = j.version_id """
+
+
+def _job(row: asyncpg.Record) -> JobRecord:
+    return JobRecord(**{**row, "state": JobState(row["state"])})
+
+
+async def find_job(db: Db, project: ProjectId, job: JobId) -> JobRecord | None:
+    """The job, if it is the project's."""
+    row = await db.row(_JOB + "WHERE j.project_id = $1 AND j.id = $2", project, job)
+    return _job(row) if row else None
+
+
+async def find_jobs_by_suffix(db: Db, project: ProjectId, suffix: str) -> list[JobRecord]:
+    """Newest jobs whose id ends with these hex digits: at most two, which is enough to tell that it is ambiguous."""
+    rows = await db.rows(
+        _JOB + "WHERE j.project_id = $1 AND right(replace(j.id::text, '-', ''), length($2)) = $2"
+        " ORDER BY j.id DESC LIMIT 2",
+        project,
+        suffix,
+    )
+    return [_job(r) for r in rows]
+
+
+async def list_jobs(
+    db: Db,
+    project: ProjectId,
+    *,
+    limit: int,
+    before: JobId | None = None,
+    pipeline: PipelineId | None = None,
+    states: Sequence[JobState] = (),
+) -> list[JobRecord]:
+    """Jobs of the project, newest first, at most `limit`, older than `before`."""
+    rows = await db.rows(
+        _JOB
+        + """WHERE j.project_id = $1 AND ($2::uuid IS NULL OR j.id < $2) AND ($3::uuid IS NULL OR j.pipeline_id = $3)
+               AND (cardinality($4::text[]) = 0 OR j.state = ANY($4)) ORDER BY j.id DESC LIMIT $5""",
+        project,
+        before,
+        pipeline,
+        list(states),
+        limit,
+    )
+    return [_job(r) for r in rows]
+
+
+async def list_instances(db: Db, job: JobId) -> list[InstanceRecord]:
+    """Every task instance of the job in the order of the file, each with its newest attempt."""
+    rows = await db.rows(
+        """SELECT i.id, i.index, i.name, i.state, i.reason, i.unmet, i.attempt, i.failure, i.exit_code, i.not_before,
+                  i.ready_at, i.started_at, i.ended_at, a.session_id, coalesce(a.facts, '{}') AS facts
+           FROM task_instance i LEFT JOIN attempt a ON a.instance_id = i.id AND a.number = i.attempt
+           WHERE i.job_id = $1 ORDER BY i.index""",
+        job,
+    )
+    return [
+        InstanceRecord(
+            **{
+                **r,
+                "state": InstanceState(r["state"]),
+                "failure": FailureClass(r["failure"]) if r["failure"] else None,
+            }
+        )
+        for r in rows
+    ]
+
+
+async def find_idempotent(db: Db, project: ProjectId, key: str) -> tuple[str, UUID] | None:
+    """What was asked under this key before: the hash of the request, and the job it made."""
+    row = await db.row("SELECT request_hash, job_id FROM idempotency WHERE project_id = $1 AND key = $2", project, key)
+    return (row["request_hash"], row["job_id"]) if row else None
+
+
+async def remember_key(db: Db, project: ProjectId, key: str, request_hash: str, job: JobId) -> bool:
+    """Bind the key to the job, in the job's own transaction. `False`: someone else holds the key."""
+    inserted = await db.execute(
+        """INSERT INTO idempotency (project_id, key, request_hash, job_id) VALUES ($1, $2, $3, $4)
+           ON CONFLICT (project_id, key) DO NOTHING""",
+        project,
+        key,
+        request_hash,
+        job,
+    )
+    return inserted == 1
+
+
+async def request_cancel(db: Db, project: ProjectId, job: JobId, now: datetime) -> JobState | None:
+    """Mark the job for cancelling and make it due; its state before, or `None` if the project has no such job.
+
+    A job that is over, or already marked, is left as it is.
+    """
+    row = await db.row("SELECT state FROM job WHERE project_id = $1 AND id = $2 FOR UPDATE", project, job)
+    if row is None:
+        return None
+    await db.execute(
+        """WITH marked AS (
+               UPDATE job SET cancel_requested_at = $2, next_reconcile_at = $2, seq = seq + 1
+               WHERE id = $1 AND cancel_requested_at IS NULL AND next_reconcile_at IS NOT NULL RETURNING seq)
+           INSERT INTO event (job_id, seq, at, kind, payload) SELECT $1, seq, $2, 'job.cancel_requested', '{}' FROM marked""",
+        job,
+        now,
+    )
+    return JobState(row["state"])

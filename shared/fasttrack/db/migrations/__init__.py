@@ -1,0 +1,1 @@
+"""The schema's history; `fasttrack.db.migrate` runs it."""

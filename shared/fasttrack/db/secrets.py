@@ -1,0 +1,98 @@
+"""Secrets: encrypted at rest with a key that the database never sees, read by name at the last moment.
+
+AES-256-GCM; the project and the name are authenticated with the value, so that a ciphertext moved to another row does not
+decrypt (S61). `ciphertext` is nonce (12 bytes) and sealed text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ..errors import Conflict
+from ..ids import ProjectId
+from .engine import Db
+
+
+class SecretBox:
+    """Seals and opens secrets with one 32-byte key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+        self.key_id = hashlib.sha256(b"fasttrack key id" + key).hexdigest()[:16]
+
+    def seal(self, project: ProjectId, name: str, value: str) -> bytes:
+        """The value, encrypted and bound to its project and name."""
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, value.encode(), _bound_to(project, name))
+
+    def open(self, project: ProjectId, name: str, sealed: bytes) -> str:
+        """The value. :raises Conflict: another key sealed it, or it was tampered with."""
+        try:
+            return self._cipher.decrypt(sealed[:12], sealed[12:], _bound_to(project, name)).decode()
+        except InvalidTag:
+            raise Conflict(
+                f"secret {name} cannot be decrypted with the present key; set it again, or restore FASTTRACK_SECRET_KEY"
+            ) from None
+
+
+def _bound_to(project: ProjectId, name: str) -> bytes:
+    return project.bytes + name.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRecord:
+    """A secret as lists show it: never its value."""
+
+    name: str
+    updated_by: str
+    updated_at: datetime
+
+
+async def put_secret(db: Db, box: SecretBox, project: ProjectId, name: str, value: str, *, by: str) -> None:
+    """Store a secret, over an older value of that name."""
+    await db.execute(
+        """INSERT INTO secret (project_id, name, key_id, ciphertext, updated_by) VALUES ($1, $2, $3, $4, $5)
+           ON CONFLICT (project_id, name) DO UPDATE SET key_id = excluded.key_id, ciphertext = excluded.ciphertext,
+             updated_by = excluded.updated_by, updated_at = now()""",
+        project,
+        name,
+        box.key_id,
+        box.seal(project, name, value),
+        by,
+    )
+
+
+async def delete_secret(db: Db, project: ProjectId, name: str) -> bool:
+    """Forget a secret. `False`: there was none."""
+    return await db.execute("DELETE FROM secret WHERE project_id = $1 AND name = $2", project, name) == 1
+
+
+async def list_secrets(db: Db, project: ProjectId) -> list[SecretRecord]:
+    """Names of the project's secrets, never their values."""
+    rows = await db.rows("SELECT name, updated_by, updated_at FROM secret WHERE project_id = $1 ORDER BY name", project)
+    return [SecretRecord(**r) for r in rows]
+
+
+async def read_secrets(db: Db, box: SecretBox, project: ProjectId, names: Collection[str]) -> dict[str, str]:
+    """The values of these secrets; a name that is not there is left out. :raises Conflict: the key is another."""
+    rows = await db.rows(
+        "SELECT name, ciphertext FROM secret WHERE project_id = $1 AND name = ANY($2::text[])", project, list(names)
+    )
+    return {r["name"]: box.open(project, r["name"], r["ciphertext"]) for r in rows}
+
+
+async def missing_secrets(db: Db, project: ProjectId, names: Collection[str]) -> list[str]:
+    """Which of these names the project has no secret for, sorted."""
+    rows = await db.rows(
+        "SELECT n FROM unnest($2::text[]) AS n WHERE n NOT IN (SELECT name FROM secret WHERE project_id = $1)",
+        project,
+        list(names),
+    )
+    return sorted(r["n"] for r in rows)

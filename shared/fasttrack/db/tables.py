@@ -1,0 +1,246 @@
+"""Every table, index and check, each with its reason. Migrations are made from this file and proved equal to it.
+
+Identifiers are version-7 UUIDs, times are `timestamptz` in UTC, states are text held by a check. The tables of the hot
+path (`job`, `task_instance`, `attempt`, `event`) have no foreign keys: every row is written under its job's lock, and a
+key check per row would cost more than the write.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from ..domain.states import (
+    OPEN_SESSION_STATES,
+    TERMINAL_INSTANCE_STATES,
+    TERMINAL_JOB_STATES,
+    FailureClass,
+    InstanceState,
+    JobState,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Rows of these tables are updated many times in a short life: room for updates on the same page, and an early vacuum.
+_HOT = {"fillfactor": "80", "autovacuum_vacuum_scale_factor": "0.02", "autovacuum_analyze_scale_factor": "0.02"}
+
+
+def _in(column: str, values: type[StrEnum] | frozenset[InstanceState] | frozenset[JobState]) -> str:
+    return f"{column} IN ({', '.join(repr(str(v)) for v in sorted(values))})"
+
+
+def _time(name: str, *, nullable: bool = True) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _created() -> Column[object]:
+    return Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()"))
+
+
+project = Table(
+    "project",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    _created(),
+)
+
+pipeline = Table(
+    "pipeline",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("project_id", Uuid, ForeignKey("project.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("latest_version", Integer, nullable=False, server_default=text("0")),
+    Column("latest_job", Integer, nullable=False, server_default=text("0")),  # numbers jobs without a gap
+    Column("created_by", Text, nullable=False),
+    _created(),
+    _time("archived_at"),
+    # A name may be used again once its former owner is archived.
+    Index("uq_pipeline_name", "project_id", "name", unique=True, postgresql_where=text("archived_at IS NULL")),
+)
+
+pipeline_version = Table(
+    "pipeline_version",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("pipeline_id", Uuid, ForeignKey("pipeline.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("hash", Text, nullable=False),  # of the meaning: equal definitions have equal hashes
+    Column("source", Text, nullable=False),  # as it was given
+    Column("spec", JSONB, nullable=False),  # canonical; what is compiled
+    _created(),
+    UniqueConstraint("pipeline_id", "number"),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("project_id", Uuid, nullable=False),
+    Column("pipeline_id", Uuid, nullable=False),
+    Column("version_id", Uuid, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("params", JSONB, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("submitted_by", Text, nullable=False),
+    Column("site", Text),  # where its sessions live; no other site's scheduler touches it
+    Column("seq", Integer, nullable=False),  # number of its events
+    Column("tasks", Integer, nullable=False),
+    Column("open_tasks", Integer, nullable=False),
+    Column("failed_tasks", Integer, nullable=False),
+    Column("cancelled_tasks", Integer, nullable=False),
+    _time("cancel_requested_at"),
+    _time("created_at", nullable=False),
+    _time("started_at"),
+    _time("ended_at"),
+    _time("next_reconcile_at"),
+    CheckConstraint(_in("state", JobState), name="state"),
+    # A job that is not over is always due some time (I4); one that is over never is.
+    CheckConstraint(f"({_in('state', TERMINAL_JOB_STATES)}) = (next_reconcile_at IS NULL)", name="due_until_over"),
+    CheckConstraint(f"open_tasks >= 0 AND (open_tasks = 0) = ({_in('state', TERMINAL_JOB_STATES)})", name="open_tasks"),
+    UniqueConstraint("pipeline_id", "number"),
+    Index("ix_job_due", "next_reconcile_at", postgresql_where=text("next_reconcile_at IS NOT NULL")),
+    Index("ix_job_project", "project_id", text("id DESC")),
+    postgresql_with=_HOT,
+)
+
+task_instance = Table(
+    "task_instance",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("job_id", Uuid, nullable=False),
+    Column("index", Integer, nullable=False),  # which task of the version
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("unmet", Integer, nullable=False),  # dependencies that have not ended: a step costs its out-degree
+    Column("deps_ok", Integer, nullable=False, server_default=text("0")),
+    Column("deps_failed", Integer, nullable=False, server_default=text("0")),
+    Column("attempt", SmallInteger, nullable=False, server_default=text("0")),
+    Column("failures", SmallInteger, nullable=False, server_default=text("0")),
+    Column("infrastructure_failures", SmallInteger, nullable=False, server_default=text("0")),
+    Column("failure", Text),
+    Column("exit_code", Integer),
+    _time("not_before"),
+    _time("ready_at"),
+    _time("started_at"),
+    _time("ended_at"),
+    CheckConstraint(_in("state", InstanceState), name="state"),
+    CheckConstraint("unmet >= 0", name="unmet"),
+    CheckConstraint(f"({_in('state', TERMINAL_INSTANCE_STATES)}) = (ended_at IS NOT NULL)", name="ended_at"),
+    UniqueConstraint("job_id", "index"),
+    # What can move without a dependency ending: the only instances a pass loads unasked.
+    Index(
+        "ix_task_instance_movable",
+        "job_id",
+        postgresql_where=text(_in("state", OPEN_SESSION_STATES | {InstanceState.READY})),
+    ),
+    postgresql_with=_HOT,
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("instance_id", Uuid, nullable=False),
+    Column("number", SmallInteger, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("session_id", Text),
+    Column("stop", Text),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("failure", Text),
+    Column("exit_code", Integer),
+    Column("facts", JSONB, nullable=False, server_default=text("'{}'")),
+    _time("opened_at", nullable=False),
+    _time("fence_until", nullable=False),
+    _time("missing_since"),
+    _time("running_at"),
+    _time("ended_at"),
+    PrimaryKeyConstraint("instance_id", "number"),
+    CheckConstraint(_in("state", InstanceState), name="state"),
+    CheckConstraint(f"failure IS NULL OR {_in('failure', FailureClass)}", name="failure"),
+    postgresql_with=_HOT,
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("job_id", Uuid, nullable=False),
+    Column("seq", Integer, nullable=False),  # 1, 2, 3 … per job, given under the job's lock
+    Column("pos", BigInteger),  # place in the feed, given after the commit by whoever holds `feed_head`
+    _time("at", nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("task", Integer),
+    Column("payload", JSONB, nullable=False),
+    PrimaryKeyConstraint("job_id", "seq"),
+    Index("uq_event_pos", "pos", unique=True, postgresql_where=text("pos IS NOT NULL")),
+    Index("ix_event_unplaced", "job_id", "seq", postgresql_where=text("pos IS NULL")),
+    postgresql_with=_HOT,
+)
+
+feed_head = Table(
+    "feed_head",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("epoch", Uuid, nullable=False),  # tells a restored database from the one a cursor was made on
+    Column("pos", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="only_one"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("project_id", Uuid, ForeignKey("project.id"), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("request_hash", Text, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    _created(),
+    PrimaryKeyConstraint("project_id", "key"),
+    Index("ix_idempotency_created_at", "created_at"),
+)
+
+secret = Table(
+    "secret",
+    metadata,
+    Column("project_id", Uuid, ForeignKey("project.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key_id", Text, nullable=False),  # which key encrypted it, so that keys can be rotated
+    Column("ciphertext", LargeBinary, nullable=False),
+    Column("updated_by", Text, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    PrimaryKeyConstraint("project_id", "name"),
+)
+
+__all__ = ["metadata"]

@@ -1,0 +1,207 @@
+"""What one open session means for its task instance: the half of the state machine that faces the backend.
+
+*Intent → fence → create → adopt*: an attempt in STARTING whose session was never seen is looked up by name; it is
+created again only when the backend does not know the name **and** the fence has passed, because until then a create
+that was sent may still arrive (I1, I2). No answer is never a failure (I16).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import assert_never
+
+from .decision import Decision
+from .facts import BackendAway, CreateSession, Fact, SessionMissing, SessionRefused, SessionSeen
+from .job import Attempt, TaskInstance
+from .states import FailureClass, InstanceState
+
+State = InstanceState
+_SAY_AWAY_AFTER = timedelta(seconds=30)
+
+
+class SessionDecision:
+    """Decides for one instance that has an open attempt."""
+
+    def __init__(self, decision: Decision, instance: TaskInstance, attempt: Attempt) -> None:
+        self.decision = decision
+        self.instance = instance
+        self.attempt = attempt
+        self.task = decision.snapshot.task(instance)
+        self.now = decision.now
+        self._has_just_stopped = False
+
+    def decide(self, facts: Sequence[Fact]) -> None:
+        """Apply what was learned, then what time and a cancel demand."""
+        was_unseen = self.attempt.session_id is None
+        for fact in facts:
+            if not self.instance.state.has_session:
+                return  # an earlier fact ended the attempt; later ones are stale
+            match fact:
+                case SessionSeen():
+                    self._seen(fact)
+                case SessionMissing():
+                    self._missing(fact)
+                case SessionRefused():
+                    self._refused(fact)
+                case BackendAway():
+                    self._away(fact)
+                case _:
+                    assert_never(fact)
+        if self.instance.state.has_session:
+            self._stop_if_due()
+            is_first_sight = was_unseen and self.attempt.session_id is not None
+            self._look_if_due(was_asked_now=bool(facts) and not is_first_sight)
+
+    # -- facts --------------------------------------------------------------------------------------------------
+
+    def _seen(self, fact: SessionSeen) -> None:
+        attempt, instance = self.attempt, self.instance
+        if fact.is_create_answer and attempt.session_id is not None and not fact.status.is_terminal:
+            return  # a hint was faster than the answer
+        if attempt.session_id is None or attempt.missing_since is not None or fact.facts:
+            attempt.session_id = fact.session_id
+            attempt.missing_since = None
+            attempt.facts = {**attempt.facts, **fact.facts}
+            self._touch()
+        if fact.started_at is not None and attempt.running_at is None:
+            attempt.running_at = instance.started_at = fact.started_at
+            self._touch()
+        match fact.status:
+            case State.SUCCEEDED:
+                self._close(State.SUCCEEDED, None, "", 0)
+                self.decision.succeed(instance)
+            case State.FAILED | State.CANCELLED:
+                self._ended_badly(fact)
+            case _:
+                self._alive(fact)
+
+    def _alive(self, fact: SessionSeen) -> None:
+        if self.attempt.stop is not None:
+            return  # being ended: whatever it says until it is over changes nothing
+        if fact.status is self.instance.state:
+            self.decision.note(self.instance, fact.reason)
+            return
+        if fact.status is State.RUNNING and self.attempt.running_at is None:
+            self.attempt.running_at = self.instance.started_at = self.now
+        self.attempt.state = fact.status
+        self._touch()
+        self.decision.move(
+            self.instance, fact.status, reason=fact.reason, attempt=self.attempt.number, session_id=fact.session_id
+        )
+
+    def _ended_badly(self, fact: SessionSeen) -> None:
+        stop = self.attempt.stop
+        if stop is FailureClass.CANCELLED:
+            self._close(State.CANCELLED, stop, "", fact.exit_code)
+            self.decision.cancel(self.instance, "cancelled on request")
+        elif stop is not None:
+            self._fail(stop, self.attempt.reason, fact.exit_code)
+        elif fact.status is State.CANCELLED and fact.failure in (None, FailureClass.CANCELLED):
+            reason = fact.reason or "the session was ended by someone outside FastTrack"
+            self._close(State.CANCELLED, FailureClass.CANCELLED, reason, fact.exit_code)
+            self.decision.cancel(self.instance, reason)
+        else:
+            self._fail(fact.failure or FailureClass.INFRASTRUCTURE, fact.reason, fact.exit_code)
+
+    def _missing(self, fact: SessionMissing) -> None:
+        attempt = self.attempt
+        if attempt.session_id is not None:
+            if attempt.missing_since is None:
+                attempt.missing_since = fact.looked_at
+                self._touch()
+            if fact.looked_at - attempt.missing_since >= self.decision.policy.lost_after:
+                self._lost("the session was lost: its backend does not know it any more")
+        elif fact.looked_at < attempt.fence_until:
+            pass  # a create that was sent may still arrive
+        elif attempt.stop is not None:
+            self._lost("it was ended before its session began")
+        else:
+            attempt.fence_until = self.now + self.decision.policy.fence
+            self._touch()
+            decision = self.decision
+            decision.due(self.now + decision.policy.settle_after)
+            decision.effects.append(CreateSession(decision.job, decision.snapshot.pipeline, self.instance, attempt))
+
+    def _lost(self, reason: str) -> None:
+        stop = self.attempt.stop
+        if stop is FailureClass.CANCELLED:
+            self._close(State.CANCELLED, stop, reason, None)
+            self.decision.cancel(self.instance, "cancelled on request")
+        else:
+            self._fail(stop or FailureClass.INFRASTRUCTURE, self.attempt.reason or reason, None)
+
+    def _refused(self, fact: SessionRefused) -> None:
+        if self.attempt.stop is FailureClass.CANCELLED:
+            self._lost(fact.reason)
+        else:
+            self._fail(fact.failure, fact.reason, None)
+
+    def _away(self, fact: BackendAway) -> None:
+        if self.now - self.attempt.opened_at >= _SAY_AWAY_AFTER and self.attempt.session_id is None:
+            self.decision.note(self.instance, f"waits for the backend: {fact.reason}")
+
+    # -- time and cancel ----------------------------------------------------------------------------------------
+
+    def _stop_if_due(self) -> None:
+        if self.attempt.stop is not None:
+            return
+        if self.decision.is_cancelling:
+            self._stop(FailureClass.CANCELLED, "the job was cancelled")
+            return
+        since, limit, what = self.attempt.opened_at, self.task.timeouts.waiting, "waited"
+        if self.instance.state is State.RUNNING:
+            since, limit, what = self.attempt.running_at or self.now, self.task.timeouts.running, "ran"
+        if limit is None:
+            return
+        if self.now >= since + limit:
+            self._stop(FailureClass.TIMEOUT, f"{what} longer than its time-out of {_seconds(limit)}")
+        else:
+            self.decision.due(since + limit)
+
+    def _stop(self, why: FailureClass, reason: str) -> None:
+        self._has_just_stopped = True
+        self.attempt.stop = why
+        self.attempt.reason = reason
+        self.attempt.state = State.STOPPING
+        self._touch()
+        self.decision.move(self.instance, State.STOPPING, reason=reason, attempt=self.attempt.number)
+
+    def _look_if_due(self, *, was_asked_now: bool) -> None:
+        """Ask for what only the backend can tell: an unanswered create, a session that should be ending.
+
+        Just after an answer the next question waits its time, so that a backend that is away, or slow to end a
+        session, is not asked in a tight loop.
+        """
+        attempt, decision = self.attempt, self.decision
+        if attempt.stop is not None:
+            if was_asked_now and not self._has_just_stopped:
+                decision.due(self.now + decision.policy.look_again)
+            else:
+                decision.ask_to_end(attempt)
+        elif attempt.session_id is None:
+            due = attempt.opened_at + decision.policy.settle_after
+            if self.now >= due and not was_asked_now:
+                decision.ask_to_look(attempt)
+            else:
+                decision.due(max(due, self.now + decision.policy.look_again))
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def _touch(self) -> None:
+        self.decision.attempts[self.instance.index] = self.attempt
+
+    def _fail(self, failure: FailureClass, reason: str, exit_code: int | None) -> None:
+        self._close(State.FAILED, failure, reason, exit_code)
+        self.decision.fail(self.instance, failure, reason, exit_code)
+
+    def _close(self, state: InstanceState, failure: FailureClass | None, reason: str, exit_code: int | None) -> None:
+        attempt = self.attempt
+        attempt.state, attempt.failure, attempt.exit_code = state, failure, exit_code
+        attempt.reason = reason or attempt.reason
+        attempt.ended_at = self.now
+        self._touch()
+
+
+def _seconds(duration: timedelta) -> str:
+    return f"{duration.total_seconds():g} s"

@@ -1,0 +1,124 @@
+"""Decisions: (what is stored, what was learned, now) → what changes and what is to be done. No I/O.
+
+One `JobDecision` decides for one job in one reconcile pass, in this order:
+
+    settle(facts)        open sessions: what the backend said, time-outs, a cancel
+    touched()            → which further instances the caller must load
+    cascade(instances)   the ends of tasks reach their dependants, until nothing moves
+    start()              whatever may run gets an attempt: the intent, before any call
+    conclude()           the job's own state, and when to look again
+
+Everything it changes is collected (`instances`, `opened`, `attempts`, `events`, `effects`); the caller writes it in the
+transaction that holds the job's lock. Asking again without new facts moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .decision import Decision
+from .dependencies import FAILURE, LEFT_OUT, Verdict, count, touched_by, verdict
+from .facts import Fact
+from .job import TaskInstance
+from .sessions import SessionDecision
+from .states import InstanceState, JobState
+
+
+class JobDecision(Decision):
+    """What one pass decides for one job."""
+
+    # -- settle -------------------------------------------------------------------------------------------------
+
+    def settle(self, facts: Iterable[Fact]) -> None:
+        """Bring every open session up to what was learned of it, then apply time-outs and a cancel."""
+        by_name: dict[str, list[Fact]] = {}
+        for fact in facts:
+            by_name.setdefault(fact.name, []).append(fact)
+        for index, instance in list(self.snapshot.instances.items()):
+            attempt = self.snapshot.attempts.get(index)
+            if instance.state.has_session and attempt is not None:
+                SessionDecision(self, instance, attempt).decide(by_name.get(attempt.session_name, ()))
+            if self.is_cancelling and instance.state in (InstanceState.PENDING, InstanceState.READY):
+                self.end(instance, InstanceState.CANCELLED, FAILURE, reason="the job was cancelled")
+
+    # -- cascade ------------------------------------------------------------------------------------------------
+
+    def touched(self) -> set[int]:
+        """Indexes of instances that must be loaded before `cascade`."""
+        return touched_by(self.snapshot.pipeline, self._ended) - self.snapshot.instances.keys()
+
+    def cascade(self, loaded: Iterable[TaskInstance]) -> None:
+        """Carry the ends of tasks to their dependants, theirs in turn, until nothing moves."""
+        instances = self.snapshot.instances
+        for instance in loaded:
+            instances[instance.index] = instance
+        while self._ended:
+            index, outcome = self._ended.pop()
+            for follower in self.snapshot.pipeline.dependants[index]:
+                instance = instances[follower]
+                if instance.state is not InstanceState.PENDING:
+                    continue  # decided at an earlier failure, or cancelled
+                count(instance, outcome)
+                self.instances[follower] = instance
+                self._decide_pending(instance)
+
+    def _decide_pending(self, instance: TaskInstance) -> None:
+        match verdict(self.snapshot.task(instance), instance):
+            case Verdict.WAIT:
+                pass
+            case Verdict.RUN:
+                instance.ready_at = self.now
+                if self.may_start:
+                    self.open_attempt(instance)
+                else:
+                    self.move(instance, InstanceState.READY, reason=self.job.reason)
+            case Verdict.UPSTREAM_FAILED:
+                self.end(instance, InstanceState.UPSTREAM_FAILED, FAILURE, reason="a task it needs did not succeed")
+            case Verdict.LEFT_OUT:
+                reason = f"its run_if ({self.snapshot.task(instance).run_if}) does not hold"
+                self.end(instance, InstanceState.SKIPPED, LEFT_OUT, reason=reason)
+
+    def release_roots(self) -> None:
+        """Of a new job: carry the skips to their dependants, and decide the tasks that need nothing."""
+        roots = [i for i in self.snapshot.instances.values() if not i.unmet]
+        self.cascade(())
+        for instance in roots:
+            if instance.state is InstanceState.PENDING:
+                self._decide_pending(instance)
+        self.cascade(())
+
+    # -- start --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open an attempt for every instance that is READY and whose time has come."""
+        for instance in self.snapshot.instances.values():
+            if instance.state is not InstanceState.READY:
+                continue
+            if instance.not_before is not None and instance.not_before > self.now:
+                self.due(instance.not_before)
+            elif self.may_start:
+                self.open_attempt(instance)
+
+    # -- conclude -----------------------------------------------------------------------------------------------
+
+    def conclude(self) -> None:
+        """Give the job its state, and the time of the next look: never none while it is not over (I4)."""
+        job = self.job
+        if job.open_tasks == 0:
+            if self.is_cancelling and job.cancelled_tasks:
+                self.move_job(JobState.CANCELLED, reason="cancelled on request")
+            elif job.failed_tasks or job.cancelled_tasks:
+                self.move_job(JobState.FAILED, reason=self._failure_reason())
+            else:
+                self.move_job(JobState.SUCCEEDED)
+            job.ended_at = self.now
+            job.next_reconcile_at = None
+            return
+        if self.is_cancelling and job.state is not JobState.CANCELLING:
+            self.move_job(JobState.CANCELLING, reason="ending its sessions")
+        job.next_reconcile_at = min([*self._dues, self.now + self.policy.safety_interval])
+        self.is_job_changed = True
+
+    def _failure_reason(self) -> str:
+        total = self.job.failed_tasks + self.job.cancelled_tasks
+        return "a task did not succeed" if total == 1 else f"{total} tasks did not succeed"

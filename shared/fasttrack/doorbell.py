@@ -1,0 +1,176 @@
+"""Wake-ups over Redis or Valkey: arq carries job ids from whoever submits to some scheduler, publish tells all readers
+that the feed has moved.
+
+A doorbell, not a queue: what it loses is a delay of one reconcile interval, what it repeats is one harmless look. Every
+call gives up after 200 ms, and none of them raises; the database is the queue of record. This is the only module that
+knows arq.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import orjson
+import redis.asyncio as redis
+import structlog
+from arq.connections import ArqRedis, RedisSettings
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from .ids import JobId
+from .telemetry import LogLimiter
+
+log = structlog.get_logger()
+
+QUEUE = "fasttrack:jobs"
+_WAKE = "fasttrack:wake"
+_FEED = "fasttrack:feed"
+_PATIENCE = 0.2  # no request waits longer than this for a wake-up that is only a convenience
+_FAULTS = (RedisError, OSError, TimeoutError)
+
+
+def _dumps(value: Any) -> bytes:
+    return orjson.dumps(value, default=str)
+
+
+class Doorbell:
+    """Rings, and hears others ring."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._redis = ArqRedis.from_url(url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE)
+        # arq pickles by default, and whoever can write to Redis could then run code in our processes.
+        self._redis.job_serializer = _dumps
+        self._redis.job_deserializer = orjson.loads
+        self._redis.default_queue_name = QUEUE
+        self._limiter = LogLimiter()
+
+    async def ring(self, jobs: Collection[JobId]) -> None:
+        """Ask some scheduler to look at these jobs now. Call it after the commit."""
+        with self._forgiving("ring"):
+            async with asyncio.timeout(_PATIENCE):
+                await self._redis.enqueue_job("look_at", [str(j) for j in jobs], _queue_name=QUEUE)
+                await self._redis.publish(_WAKE, b"")
+
+    async def announce(self, pos: int) -> None:
+        """Tell readers everywhere that the feed has reached `pos`."""
+        with self._forgiving("announce"):
+            async with asyncio.timeout(_PATIENCE):
+                await self._redis.publish(_FEED, str(pos))
+
+    async def feed_moves(self) -> AsyncIterator[None]:
+        """Yields whenever the feed may have moved; ends never, and survives Redis going away."""
+        while True:
+            with self._forgiving("listen"):
+                async for _ in self._messages(_FEED):
+                    yield
+            await asyncio.sleep(1.0)
+            yield  # whatever was announced while we could not hear
+
+    async def serve(self, on_jobs: Callable[[Collection[JobId]], None]) -> None:
+        """Hand every job id that is rung to `on_jobs`, until cancelled. Restarts when Redis does."""
+        while True:
+            with self._forgiving("serve"):
+                await self._serve_once(on_jobs)
+            await asyncio.sleep(1.0)
+
+    async def _serve_once(self, on_jobs: Callable[[Collection[JobId]], None]) -> None:
+        async def look_at(_ctx: dict[Any, Any], jobs: list[str]) -> None:
+            on_jobs([JobId(UUID(j)) for j in jobs])
+
+        worker = _WakingWorker(
+            functions=[func(look_at, name="look_at", keep_result=0, max_tries=1, timeout=30)],
+            redis_settings=_settings(self._url),
+            queue_name=QUEUE,
+            handle_signals=False,
+            job_serializer=_dumps,
+            job_deserializer=orjson.loads,
+            max_jobs=50,
+            poll_delay=0.5,
+            log_results=False,
+        )
+        listener = asyncio.create_task(self._wake(worker))
+        try:
+            await worker.main()
+        finally:
+            listener.cancel()
+            with suppress(asyncio.CancelledError, *_FAULTS):
+                await listener
+            with suppress(*_FAULTS):
+                await worker.close()
+
+    async def _wake(self, worker: _WakingWorker) -> None:
+        async for _ in self._messages(_WAKE):
+            worker.wake.set()
+
+    async def _messages(self, channel: str) -> AsyncIterator[None]:
+        client = redis.Redis.from_url(self._url, socket_connect_timeout=1.0)
+        async with client, client.pubsub() as pubsub:
+            await pubsub.subscribe(channel)
+            async for message in pubsub.listen():
+                if message["type"] == "message":
+                    yield
+
+    def _forgiving(self, what: str) -> _Forgiving:
+        return _Forgiving(what, self._limiter)
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        with suppress(*_FAULTS):
+            await self._redis.aclose()
+
+
+class _Forgiving:
+    """A block in which Redis may be away: said at most every ten seconds, never raised."""
+
+    def __init__(self, what: str, limiter: LogLimiter) -> None:
+        self._what = what
+        self._limiter = limiter
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, _FAULTS):
+            return False
+        if self._limiter.allows(self._what):
+            log.warning("the doorbell is away; work goes on, a little later", what=self._what, error=str(error))
+        return True
+
+
+class _WakingWorker(Worker):
+    """arq's worker, polling at once when told to instead of every half second only.
+
+    It relies on two private methods of arq 0.28, which is why that version is pinned and `tests/doorbell` holds them.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.wake = asyncio.Event()
+
+    async def main(self) -> None:
+        if self._pool is None:
+            from arq.connections import create_pool
+
+            self._pool = await create_pool(
+                self.redis_settings,
+                job_deserializer=self.job_deserializer,
+                job_serializer=self.job_serializer,
+                default_queue_name=self.queue_name,
+            )
+        while True:
+            self.wake.clear()
+            await self._poll_iteration()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.wake.wait(), self.poll_delay_s)
+
+
+def _settings(url: str) -> RedisSettings:
+    settings = RedisSettings.from_dsn(url)
+    settings.conn_timeout = 1
+    settings.conn_retries = 0
+    return settings

@@ -1,0 +1,126 @@
+"""Events after a cursor, then live: no gap, no repeat, and a plain answer when a cursor cannot be honoured.
+
+`Placer` gives committed events their places and rings once per batch. `Feed` is read by place; waking is a convenience
+(this process's placer, or the doorbell), and a look once a second is the backstop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+from .db import Database
+from .db.feed import place_events, read_head, read_page
+from .domain.events import FeedEvent
+from .doorbell import Doorbell
+from .errors import InvalidInput
+from .ids import JobId, ProjectId
+from .telemetry import PLACED
+
+_PAGE = 500
+
+
+class CursorInvalid(InvalidInput):
+    """The cursor is not one of this feed's."""
+
+    code = "CURSOR_INVALID"
+
+
+class CursorExpired(InvalidInput):
+    """The cursor belongs to a feed that is gone: list again, and follow from the list's cursor."""
+
+    code = "CURSOR_EXPIRED"
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in the feed, opaque to those who hold it."""
+
+    epoch: UUID
+    pos: int
+
+    def __str__(self) -> str:
+        return base64.urlsafe_b64encode(self.epoch.bytes + self.pos.to_bytes(8, "big")).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """The cursor that `str` gave. :raises CursorInvalid: it is none."""
+        try:
+            data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        except ValueError:
+            raise CursorInvalid from None
+        if len(data) != 24:
+            raise CursorInvalid
+        return cls(UUID(bytes=data[:16]), int.from_bytes(data[16:], "big"))
+
+
+class Placer:
+    """Gives committed events their places, one batch after the other, and says so."""
+
+    def __init__(self, database: Database, doorbell: Doorbell | None = None) -> None:
+        self._database = database
+        self._doorbell = doorbell
+        self.moved = asyncio.Event()
+        """Set when the feed has moved; whoever waits for it clears it first."""
+
+    async def place(self) -> int:
+        """Place everything that is committed; how many events. Safe from any process at any time."""
+        total = 0
+        while (done := await self._database.run(place_events)) is not None and done[0]:
+            placed, pos = done
+            total += placed
+            self.moved.set()
+            if self._doorbell is not None:
+                await self._doorbell.announce(pos)
+            if placed < 5000:
+                break
+        PLACED.inc(total)
+        return total
+
+
+class Feed:
+    """Reads the feed of one project."""
+
+    def __init__(self, database: Database, project: ProjectId) -> None:
+        self._database = database
+        self._project = project
+
+    async def here(self) -> Cursor:
+        """The newest place: what is listed after this call misses nothing that follows it."""
+        async with self._database.transaction() as db:
+            head = await read_head(db)
+        return Cursor(head.epoch, head.pos)
+
+    async def follow(
+        self,
+        after: Cursor,
+        *,
+        job: JobId | None = None,
+        wake: asyncio.Event | None = None,
+        every: float = 1.0,
+    ) -> AsyncIterator[tuple[Cursor, FeedEvent]]:
+        """Every event beyond `after` (of one job, if given), once and in order, for ever; each with its own cursor.
+
+        :param wake: set by whoever knows that the feed has moved; without it, and as a backstop, the database is
+            asked every `every` seconds.
+        :raises CursorExpired: the cursor is of another feed, or ahead of this one (a restored database).
+        """
+        head = await self.here()
+        if after.epoch != head.epoch or after.pos > head.pos:
+            raise CursorExpired
+        pos = after.pos
+        while True:
+            if wake is not None:
+                wake.clear()
+            async with self._database.transaction() as db:
+                page = await read_page(db, self._project, after=pos, limit=_PAGE, job=job)
+            for event in page:
+                pos = event.pos
+                yield Cursor(head.epoch, pos), event
+            if len(page) < _PAGE:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(wake.wait() if wake is not None else asyncio.sleep(every), every)

@@ -1,0 +1,60 @@
+"""Logs and metrics: one set-up for every process, and every metric declared here with its unit."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from .settings import Settings
+
+PASSES = Counter("fasttrack_reconcile_passes", "Reconcile passes that were committed.")
+PASS_SECONDS = Histogram(
+    "fasttrack_reconcile_pass_seconds",
+    "Wall time of a reconcile pass, commit included.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5),
+)
+EVENTS = Counter("fasttrack_events", "Events appended by reconcile passes.")
+PLACED = Counter("fasttrack_feed_placed", "Events that were given their place in the feed.")
+SESSION_CALLS = Counter("fasttrack_session_calls", "Calls to the session backend.", ["verb", "outcome"])
+LOOP_ERRORS = Counter("fasttrack_loop_errors", "Turns of a background loop that failed and will be repeated.", ["loop"])
+
+
+def set_up_logging(settings: Settings) -> None:
+    """Configure structlog for this process: lines for a terminal, one JSON object per line elsewhere."""
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+class LogLimiter:
+    """Lets each message through at most once per interval, so that an outage is a line and not a flood."""
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        self._seconds = seconds
+        self._last: dict[str, float] = {}
+
+    def allows(self, message: str) -> bool:
+        """Whether the message may be logged now."""
+        now = time.monotonic()
+        if now - self._last.get(message, -self._seconds) < self._seconds:
+            return False
+        if len(self._last) > 1000:
+            self._last.clear()
+        self._last[message] = now
+        return True

@@ -1,0 +1,176 @@
+"""A version and parameters → a pipeline job with its task instances, in one transaction, once per idempotency key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import orjson
+
+from .. import spec
+from ..db import Db
+from ..db.jobs import find_idempotent, find_job, insert_job, next_job_number, remember_key
+from ..db.passes import append_events
+from ..db.pipelines import VersionRecord
+from ..db.secrets import missing_secrets
+from ..domain.decision import EnginePolicy
+from ..domain.dependencies import SUCCESS
+from ..domain.events import JOB_SUBMITTED, Event
+from ..domain.job import Job, JobSnapshot, ParamValue, TaskInstance
+from ..domain.pipeline import Pipeline, TaskKind
+from ..domain.states import InstanceState, JobState
+from ..domain.transitions import JobDecision
+from ..errors import Conflict, InvalidRun
+from ..ids import InstanceId, JobId, ProjectId, new_id
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a run asks for, besides the version."""
+
+    params: Mapping[str, ParamValue] = field(default_factory=dict)
+    skip: Collection[str] = ()
+    """Names of tasks not to run, besides those the file skips; they count as done."""
+    priority: int | None = None
+    """Over the pipeline's own."""
+    by: str = ""
+    idempotency_key: str | None = None
+    """Same key, same request: the same job. At most 255 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job a request led to."""
+
+    job_id: JobId
+    number: int
+    is_new: bool
+    """`False`: the idempotency key was used before, and this is its job."""
+
+
+async def submit(
+    db: Db,
+    project: ProjectId,
+    version: VersionRecord,
+    pipeline: Pipeline,
+    request: RunRequest,
+    *,
+    now: datetime,
+    job_id: JobId | None = None,
+    runnable: Collection[TaskKind] = (TaskKind.BATCH,),
+) -> Submitted:
+    """Make a job of `version` (compiled: `pipeline`). Needs a transaction; nothing is half-made when it raises.
+
+    :param job_id: made by the caller before the first try, so that a try whose commit was lost is recognised.
+    :param runnable: the kinds of task the session backend can run.
+    :raises InvalidRun: unknown or ill-typed params, unknown tasks to skip, missing secrets, tasks that cannot run here.
+    :raises Conflict: the idempotency key was used for another request.
+    """
+    digest = _digest(version, request)
+    if request.idempotency_key is not None:
+        if not 0 < len(request.idempotency_key) <= 255:
+            raise InvalidRun("an idempotency key has 1 to 255 characters")
+        known = await find_idempotent(db, project, request.idempotency_key)
+        if known is not None:
+            return await _same_job(db, project, known, digest)
+    params = spec.bind_params(pipeline, request.params)
+    skipped = _skipped(pipeline, request.skip)
+    _require_runnable(pipeline, skipped, runnable)
+    missing = await missing_secrets(db, project, pipeline.secrets)
+    if missing:
+        raise InvalidRun(f"missing secrets: {', '.join(missing)}; set them with `fasttrack secrets set NAME`")
+
+    identifier = job_id or JobId(new_id())
+    job = Job(
+        id=identifier,
+        project_id=project,
+        pipeline_id=version.pipeline_id,
+        version_id=version.id,
+        number=await next_job_number(db, version.pipeline_id),
+        state=JobState.PENDING,
+        reason="",
+        params=params,
+        priority=pipeline.priority if request.priority is None else request.priority,
+        site=None,
+        seq=0,
+        open_tasks=len(pipeline.tasks),
+        failed_tasks=0,
+        cancelled_tasks=0,
+        cancel_requested_at=None,
+        created_at=now,
+    )
+    decision = _begin(job, pipeline, skipped, now, _submitted_payload(version, pipeline, request, params))
+    instances = [decision.snapshot.instances[task.index] for task in pipeline.tasks]
+    if not await insert_job(db, job, instances, names=[t.name for t in pipeline.tasks], by=request.by):
+        raise Conflict(f"job {identifier} exists already")
+    if request.idempotency_key is not None:
+        key = request.idempotency_key
+        if not await remember_key(db, project, key, digest, identifier):
+            raise Conflict(f"another request with the idempotency key {key} is being handled; ask again")
+    await append_events(db, decision.events)
+    return Submitted(identifier, job.number, is_new=True)
+
+
+def _begin(
+    job: Job, pipeline: Pipeline, skipped: frozenset[int], now: datetime, payload: dict[str, object]
+) -> JobDecision:
+    """The job's first decision: skips and all that follows from them, and the tasks that may run at once."""
+    instances = {
+        task.index: TaskInstance(InstanceId(new_id()), job.id, task.index, InstanceState.PENDING, unmet=len(task.needs))
+        for task in pipeline.tasks
+    }
+    # Nothing is started here, so the policy's site and times are never read.
+    policy = EnginePolicy(site="", fence=timedelta(0))
+    decision = JobDecision(JobSnapshot(job, pipeline, instances, {}), policy, now, starts=False)
+    job.seq = 1
+    decision.events.append(Event(job.id, 1, JOB_SUBMITTED, now, None, payload))
+    for index in sorted(skipped):
+        decision.end(instances[index], InstanceState.SKIPPED, SUCCESS, reason="skipped on request")
+    decision.release_roots()
+    decision.conclude()
+    if job.next_reconcile_at is not None:
+        job.next_reconcile_at = now
+    return decision
+
+
+def _submitted_payload(
+    version: VersionRecord, pipeline: Pipeline, request: RunRequest, params: Mapping[str, ParamValue]
+) -> dict[str, object]:
+    payload: dict[str, object] = {"version": version.number, "tasks": len(pipeline.tasks), "by": request.by}
+    if params:
+        payload["params"] = dict(params)
+    return payload
+
+
+def _digest(version: VersionRecord, request: RunRequest) -> str:
+    asked = [str(version.id), dict(request.params), sorted(request.skip), request.priority]
+    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+async def _same_job(db: Db, project: ProjectId, known: tuple[str, UUID], digest: str) -> Submitted:
+    request_hash, job_id = known
+    if request_hash != digest:
+        raise Conflict("this idempotency key was used for another request; use a fresh key")
+    job = await find_job(db, project, JobId(job_id))
+    assert job is not None
+    return Submitted(job.id, job.number, is_new=False)
+
+
+def _skipped(pipeline: Pipeline, names: Collection[str]) -> frozenset[int]:
+    unknown = sorted(set(names) - pipeline.by_name.keys())
+    if unknown:
+        have = ", ".join(pipeline.by_name)
+        raise InvalidRun(f"cannot skip {', '.join(unknown)}: no such task; the pipeline has {have}")
+    return frozenset({pipeline.by_name[n].index for n in names} | {t.index for t in pipeline.tasks if t.skip})
+
+
+def _require_runnable(pipeline: Pipeline, skipped: frozenset[int], runnable: Collection[TaskKind]) -> None:
+    stuck = [t for t in pipeline.tasks if t.kind not in runnable and t.index not in skipped]
+    if stuck:
+        names = ", ".join(f"{t.name} ({t.kind})" for t in stuck)
+        raise InvalidRun(
+            f"this session backend cannot run {names}; skip them with --skip, or run on a cluster that can"
+        )
