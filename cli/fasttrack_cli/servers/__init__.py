@@ -14,7 +14,7 @@ import asyncio
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from fasttrack.settings import Settings
 from fasttrack_cli.servers.binaries import postgres_binary
@@ -114,11 +114,11 @@ async def _status(server: Postgres | Valkey) -> ServerStatus:
 
 def masked(url: str) -> str:
     """An address without its password."""
-    parts = urlsplit(url)
-    user, at, place = parts.netloc.rpartition("@")
+    where = urlsplit(url).netloc
+    user, at, place = where.rpartition("@")
     if ":" in user:
-        parts = parts._replace(netloc=f"{user.partition(':')[0]}:***{at}{place}")
-    return urlunsplit(parts._replace(query=re.sub(r"(^|&)(password=)[^&]*", r"\1\2***", parts.query)))
+        url = url.replace(where, f"{user.partition(':')[0]}:***{at}{place}", 1)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
 
 
 def _given(settings: Settings) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The embedded PostgreSQL: started, found running, stopped. All of it under the lock of the state directory.
 
-Running means that the socket answers and the server says it is ready, never only that a process id is taken. Who may connect is decided by the kernel (`peer`): the caller and root, as the role `fasttrack`, which owns the
-database of that name, or as the superuser `postgres` for repairs.
+Running means that the socket answers and the server says it is ready, never only that a process id is taken. Who may
+connect is decided by the kernel (`peer`): the caller and root, as the role `fasttrack`, which owns the database of that
+name, or as the superuser `postgres` for repairs.
 """
 
 from __future__ import annotations
@@ -69,8 +70,9 @@ class Postgres:
         check_version(self.data)
         processes.bound_log(self.log)
         started = not await self._is_usable()
-        if started:
+        if not self.data.is_dir():
             await initialize(self.data, self.identity, durable=self.durable)
+        if started:
             await self._start()
         if started or not self._set_up_mark.exists():
             await self._set_up()

@@ -13,9 +13,9 @@ import structlog
 
 from fasttrack.db import Database
 from fasttrack.db.secrets import SecretBox
-from fasttrack.doorbell import Doorbell
 from fasttrack.domain.decision import EnginePolicy
 from fasttrack.domain.facts import CreateSession, Effect
+from fasttrack.doorbell import Doorbell
 from fasttrack.feed import Placer
 from fasttrack.settings import Settings
 

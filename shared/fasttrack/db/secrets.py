@@ -6,17 +6,21 @@ decrypt (S61). `ciphertext` is nonce (12 bytes) and sealed text.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..errors import Conflict
+from ..errors import Conflict, InvalidInput
 from ..ids import ProjectId
+from ..settings import Settings
 from .engine import Db
 
 
@@ -26,6 +30,20 @@ class SecretBox:
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
         self.key_id = hashlib.sha256(b"fasttrack key id" + key).hexdigest()[:16]
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> SecretBox:
+        """The box whose key `FASTTRACK_SECRET_KEY` gives, or a key file in the state directory, made if missing.
+
+        :raises InvalidInput: the key is not 32 bytes in base64, or the file cannot be used.
+        """
+        if settings.secret_key is not None:
+            return cls(_decode(settings.secret_key.get_secret_value(), "FASTTRACK_SECRET_KEY"))
+        path = settings.state_dir / "secret.key"
+        try:
+            return cls(_decode(_read_or_make(path), str(path)))
+        except OSError as error:
+            raise InvalidInput(f"the key of the secrets cannot be read or made at {path}: {error.strerror}") from error
 
     def seal(self, project: ProjectId, name: str, value: str) -> bytes:
         """The value, encrypted and bound to its project and name."""
@@ -40,6 +58,31 @@ class SecretBox:
             raise Conflict(
                 f"secret {name} cannot be decrypted with the present key; set it again, or restore FASTTRACK_SECRET_KEY"
             ) from None
+
+
+def _decode(text: str, place: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise InvalidInput(f"{place} must hold 32 bytes in base64, such as `head -c32 /dev/urandom | base64` prints")
+    return key
+
+
+def _read_or_make(path: Path) -> str:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Written aside and linked into place: of two first starts one wins, and nobody reads half a key.
+        aside = path.with_name(f"{path.name}.{os.getpid()}")
+        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(base64.b64encode(os.urandom(32)).decode())
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(aside, path)
+        aside.unlink()
+    return path.read_text()
 
 
 def _bound_to(project: ProjectId, name: str) -> bytes:

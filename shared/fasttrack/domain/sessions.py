@@ -77,8 +77,8 @@ class SessionDecision:
                 self._alive(fact)
 
     def _alive(self, fact: SessionSeen) -> None:
-        if self.attempt.stop is not None:
-            return  # being ended: whatever it says until it is over changes nothing
+        if self.attempt.stop is not None or self.instance.state is State.STOPPING:
+            return  # being ended, by us or by others: whatever it says until it is over changes nothing
         if fact.status is self.instance.state:
             self.decision.note(self.instance, fact.reason)
             return
@@ -165,7 +165,10 @@ class SessionDecision:
         self.attempt.reason = reason
         self.attempt.state = State.STOPPING
         self._touch()
-        self.decision.move(self.instance, State.STOPPING, reason=reason, attempt=self.attempt.number)
+        if self.instance.state is State.STOPPING:
+            self.decision.note(self.instance, reason)
+        else:
+            self.decision.move(self.instance, State.STOPPING, reason=reason, attempt=self.attempt.number)
 
     def _look_if_due(self, *, was_asked_now: bool) -> None:
         """Ask for what only the backend can tell: an unanswered create, a session that should be ending.

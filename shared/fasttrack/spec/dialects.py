@@ -147,7 +147,11 @@ def _ordered(mapping: dict[str, Any], first: tuple[str, ...]) -> dict[str, Any]:
 
 def _tasks(root: Node) -> list[Node]:
     tasks = _child(root, "tasks")
-    return [task for task in tasks.value if isinstance(task.value, dict)] if tasks and isinstance(tasks.value, list) else []
+    return (
+        [task for task in tasks.value if isinstance(task.value, dict)]
+        if tasks and isinstance(tasks.value, list)
+        else []
+    )
 
 
 def _child(node: Node | None, key: str) -> Node | None:
@@ -196,7 +200,9 @@ def _give_inside(task: Node, outer: str, key: str, default: Node) -> None:
     assert isinstance(task.value, dict)
     holder = task.value.get(outer)
     if holder is None or holder.is_null:
-        holder = task.value[outer] = Node({}, (*task.path, outer), task.line, task.column, task.key_line, task.key_column)
+        holder = task.value[outer] = Node(
+            {}, (*task.path, outer), task.line, task.column, task.key_line, task.key_column
+        )
     if isinstance(holder.value, dict):
         own = holder.value.get(key)
         if own is None or own.is_null:

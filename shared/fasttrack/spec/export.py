@@ -53,7 +53,7 @@ def canonical_hash(document: Document) -> str:
 def canonical_tree(document: Document) -> dict[str, Any]:
     """The newest generation's form of a document, as dicts, lists and scalars; the caller may change it."""
     owner = document.ownership
-    ownership = {"domain": owner.domain, "scope": owner.scope}
+    ownership: dict[str, Any] = {"domain": owner.domain, "scope": owner.scope}
     if owner.group_name is not None:
         ownership["group_name"] = owner.group_name
     tree: dict[str, Any] = {} if document.version is None else {"version": document.version}
@@ -65,7 +65,7 @@ def canonical_tree(document: Document) -> dict[str, Any]:
         "params": [_param(param) for param in document.params],
     }
     limits = document.concurrency
-    concurrency = {} if limits.limit is None else {"limit": limits.limit}
+    concurrency: dict[str, Any] = {} if limits.limit is None else {"limit": limits.limit}
     if limits.on_limit != "queue":
         concurrency["on_limit"] = limits.on_limit.value
     _put(tree, "concurrency", _with_extra(concurrency, limits))
@@ -128,7 +128,7 @@ def _retry(retry: Retry) -> dict[str, Any]:
 
 
 def _timeouts(timeouts: Timeouts) -> dict[str, Any]:
-    limits = {"waiting": timeouts.waiting, "running": timeouts.running}
+    limits: dict[str, Any] = {"waiting": timeouts.waiting, "running": timeouts.running}
     return _with_extra({key: limit for key, limit in limits.items() if limit is not None}, timeouts)
 
 
@@ -173,7 +173,9 @@ def _with_extra(tree: dict[str, Any], part: Part) -> dict[str, Any]:
 _NO_RETRY = Retry()
 
 # A `|` block shows these texts best and is read back exactly; any other text with line breaks is quoted.
-_BLOCK = re.compile(r"[!-~\u00a1-\u2027\u202a-\ud7ff][^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]*\Z")
+_BLOCK = re.compile(
+    r"[!-~\u00a1-\u2027\u202a-\ud7ff][^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]*\Z"
+)
 _BLANK_LINE_END = re.compile(r"[ \t]+(?:\n|\Z)")
 
 

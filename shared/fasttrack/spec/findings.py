@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 
 from ..errors import Problem, Severity
@@ -17,7 +17,7 @@ class Findings:
 
     def __init__(self, places: Mapping[Path, Node] | None = None) -> None:
         self.places: Mapping[Path, Node] = places or {}
-        self._problems: dict[tuple[str, int, int], Problem] = {}
+        self._problems: dict[tuple[str, int, int], tuple[Path, Problem]] = {}
         self._suggestions = 0
 
     def error(self, path: Path, message: str, *, at_key: bool = False, offset: int | None = None) -> None:
@@ -31,7 +31,13 @@ class Findings:
     def add(self, problems: Iterable[Problem]) -> None:
         """Take over problems that have their places already."""
         for problem in problems:
-            self._problems.setdefault((problem.message, problem.line, problem.column), problem)
+            self._problems.setdefault((problem.message, problem.line, problem.column), ((), problem))
+
+    def take(self, other: Findings, *, unless: Callable[[Path], bool] = lambda _: False) -> None:
+        """Take over what another collection has found, except about some paths."""
+        for key, (path, problem) in other._problems.items():
+            if not unless(path):
+                self._problems.setdefault(key, (path, problem))
 
     def did_you_mean(self, word: str, candidates: Iterable[str]) -> str:
         """` Did you mean …?` when a candidate is near, else nothing."""
@@ -47,11 +53,11 @@ class Findings:
     @property
     def has_errors(self) -> bool:
         """Whether the file cannot be used."""
-        return any(p.severity is Severity.ERROR for p in self._problems.values())
+        return any(p.severity is Severity.ERROR for _, p in self._problems.values())
 
     def in_file_order(self) -> tuple[Problem, ...]:
         """All problems by line and column; of very many only the first, errors before warnings, and a count."""
-        found = list(self._problems.values())
+        found = [problem for _, problem in self._problems.values()]
         if len(found) > MAX_PROBLEMS:
             errors = [p for p in found if p.severity is Severity.ERROR]
             kept = (errors + [p for p in found if p.severity is not Severity.ERROR])[:MAX_PROBLEMS]
@@ -72,9 +78,9 @@ class Findings:
             if offset is not None and depth == len(path):
                 line, column = _inside(node, offset)
             problem = Problem(message, show_path((*node.path, *path[depth:])), line, column, severity)
-        self._problems.setdefault(
-            (message, problem.line, problem.column) if problem.line else (message + problem.path, 0, 0), problem
-        )
+        # Said once, though it may hold for many tasks: what the pipeline states for all has one place.
+        key = (message, problem.line, problem.column) if problem.line else (message + problem.path, 0, 0)
+        self._problems.setdefault(key, (path, problem))
 
 
 def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:

@@ -102,7 +102,16 @@ def _read(text: str | bytes) -> tuple[Document | None, frozenset[Path], Findings
     root = read_tree(text)
     findings = Findings()
     if not isinstance(root.value, dict):
-        findings.add([Problem(f"{values.shown(root.value)} stands where a pipeline is expected. Begin with `name:`.", "", root.line, root.column)])
+        findings.add(
+            [
+                Problem(
+                    f"{values.shown(root.value)} stands where a pipeline is expected. Begin with `name:`.",
+                    "",
+                    root.line,
+                    root.column,
+                )
+            ]
+        )
         return None, frozenset(), findings
     normalise(root, findings)
     places: dict[Path, Node] = {}
@@ -210,7 +219,9 @@ def _warn_unknown(key: str, path: Path, shape: Mapping[str, _Kind], findings: Fi
 def _validate(tree: dict[str, Any], findings: Findings) -> tuple[Document | None, frozenset[Path]]:
     """The document, and what had to be set aside to make one although parts of the tree are wrong."""
     if isinstance(tree.get("tasks"), list) and len(tree["tasks"]) > MAX_TASKS:
-        findings.error(("tasks",), f"There are {len(tree['tasks']):,} tasks; a file may have {MAX_TASKS:,}. Split the pipeline.")
+        findings.error(
+            ("tasks",), f"There are {len(tree['tasks']):,} tasks; a file may have {MAX_TASKS:,}. Split the pipeline."
+        )
         return None, frozenset()
     damaged: set[Path] = set()
     for _ in range(4):
@@ -280,7 +291,9 @@ def _unstorable(data: Any) -> str | None:
         item, depth = waiting.pop()
         if isinstance(item, str):
             if "\0" in item or (not item.isascii() and any("\ud800" <= c <= "\udfff" for c in item)):
-                return f"{values.shown(item)} holds a character that cannot be stored: NUL or half of a pair. Remove it."
+                return (
+                    f"{values.shown(item)} holds a character that cannot be stored: NUL or half of a pair. Remove it."
+                )
         elif isinstance(item, dict | list | tuple):
             if depth >= MAX_DEPTH:
                 return f"Lists and maps are nested more than {MAX_DEPTH} deep. A pipeline needs five levels."

@@ -65,7 +65,7 @@ def show_path(path: Path) -> str:
 
 
 def read_tree(text: str | bytes) -> Node:
-    """The tree of one YAML document of at most 1 MiB, 32 levels and 100,000 values.
+    """The tree of one YAML document of at most 1 MiB, 32 levels and 100,000 values (keys not counted).
 
     :raises InvalidPipeline: the text is too large, not UTF-8, not YAML, or uses what a pipeline file never needs:
         anchors, aliases, merge keys, tags, several documents, repeated keys, control characters.
@@ -95,7 +95,7 @@ def _decode(text: str | bytes) -> str:
         try:
             text = text.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            before = text[: error.start]
+            before = error.object[: error.start]
             _refuse(
                 "The file is not UTF-8 text. Save it as UTF-8.",
                 line=before.count(b"\n") + 1,
@@ -132,13 +132,13 @@ def _build(events: Iterator[yaml.Event], source: str) -> Node:
             continue
         if not isinstance(event, yaml.NodeEvent):
             continue
-        count += 1
         _check(event, count, len(open_nodes))
         line, column = _place(event)
         parent = open_nodes[-1] if open_nodes else None
         if parent is not None and isinstance(parent.value, dict) and key is None:
             key = _as_key(event, parent)
             continue
+        count += 1
         node = Node(None, (), line, column)
         if parent is None:
             root = node
@@ -161,6 +161,7 @@ def _build(events: Iterator[yaml.Event], source: str) -> Node:
             if "\0" in event.value:
                 _refuse("The character NUL may not stand in a pipeline file. Remove it.", line, column, node.path)
             start, end = event.start_mark, event.end_mark
+            assert start is not None and end is not None
             node.is_single_line = start.line == end.line and end.column - start.column == len(event.value) + (
                 0 if node.plain else 2
             )
@@ -176,7 +177,7 @@ def _build(events: Iterator[yaml.Event], source: str) -> Node:
 
 
 def _check(event: yaml.NodeEvent, count: int, depth: int) -> None:
-    if count > MAX_NODES:
+    if count >= MAX_NODES:
         _refuse(f"The file has more than {MAX_NODES:,} values. Split the pipeline.", *_place(event))
     if depth >= MAX_DEPTH and not isinstance(event, yaml.ScalarEvent):
         _refuse(f"Lists and maps are nested more than {MAX_DEPTH} deep. A pipeline needs five levels.", *_place(event))
@@ -219,6 +220,7 @@ def _locate_block(node: Node, value: str, lines: list[str]) -> None:
 
 def _place(event: yaml.Event) -> tuple[int, int]:
     mark = event.start_mark
+    assert mark is not None
     return mark.line + 1, mark.column + 1
 
 

@@ -110,7 +110,8 @@ class SimulatedSite:
 
     def script(self, key: str, *scripts: Script) -> None:
         """Let sessions of this name, or of this task, behave so: the first as the first script, and so on; the last
-        script stays. A script for a session name goes before one for its task."""
+        script stays. A script for a session name goes before one for its task.
+        """
         self._scripts[key] = list(scripts)
         self._taken[key] = 0
 

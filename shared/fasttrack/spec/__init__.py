@@ -1,0 +1,32 @@
+"""Pipeline files: YAML of every FastTrack generation in and out, checked and compiled.
+
+The road in is `source` (text to a tree with places) → `dialects` (any generation to the newest) → `intake` (types) →
+`document` → `compile` (meaning). The road out is `export`. `placeholders` and `params` serve the moment a task starts.
+"""
+
+from .compile import compile_document
+from .dialects import GENERATIONS, Generation
+from .document import Document
+from .export import canonical_hash, document_json, to_yaml
+from .intake import Loaded, document_from_json, load, load_pipeline
+from .params import bind_params
+from .placeholders import fill_task, secret_names
+from .schema import json_schema
+
+__all__ = [
+    "GENERATIONS",
+    "Document",
+    "Generation",
+    "Loaded",
+    "bind_params",
+    "canonical_hash",
+    "compile_document",
+    "document_from_json",
+    "document_json",
+    "fill_task",
+    "json_schema",
+    "load",
+    "load_pipeline",
+    "secret_names",
+    "to_yaml",
+]

@@ -1,0 +1,328 @@
+"""From a `Document` to the `Pipeline` that the engine runs, with everything checked that types cannot say.
+
+Names are unique, references exist, the graph has no cycle, every task can be started. All problems are found in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+
+from ..domain import dag
+from ..domain.accelerators import is_accelerator
+from ..domain.pipeline import (
+    Alternative,
+    Concurrency,
+    Param,
+    Pipeline,
+    Resources,
+    RetryPolicy,
+    Service,
+    Task,
+    TaskKind,
+    Timeouts,
+)
+from ..errors import InvalidPipeline
+from . import checks
+from .checks import Params
+from .document import Choice, Document, TaskSpec
+from .findings import Findings
+from .placeholders import secret_names
+from .source import Path
+from .values import duration
+
+KINDS: Mapping[str, TaskKind] = {
+    "custom": TaskKind.BATCH,
+    "deployment": TaskKind.SERVICE,
+    "Import from GitHub": TaskKind.IMPORT,
+    "Import from GitLab": TaskKind.IMPORT,
+}
+LONGEST_USUAL_NAME = 40
+LONGEST_SERVICE_NAME = 24
+_MOST_IN_A_SENTENCE = 8
+
+
+def compile_document(document: Document) -> Pipeline:
+    """What the document means: an acyclic graph of tasks with every default filled in.
+
+    :raises InvalidPipeline: with all errors in file order, with lines where the document came from text.
+    """
+    findings = Findings(document.places)
+    pipeline = compile_into(document, findings)
+    if pipeline is None:
+        raise InvalidPipeline(findings.in_file_order())
+    return pipeline
+
+
+def compile_into(document: Document, findings: Findings, set_aside: frozenset[Path] = frozenset()) -> Pipeline | None:
+    """The same, adding to findings that exist already; `None` when any of them is an error.
+
+    `set_aside` are the parts that were wrong already and were replaced; nothing is said about them again.
+    """
+    found = Findings(findings.places)
+    pipeline = _Compiler(document, found).pipeline()
+    if not set_aside:
+        findings.take(found)
+    else:
+        findings.take(found, unless=lambda path: _follows_from(path, set_aside))
+    return None if findings.has_errors else pipeline
+
+
+def _follows_from(path: Path, set_aside: frozenset[Path]) -> bool:
+    """Whether what is said about `path` may only be the echo of something that was set aside."""
+    if any(path[: len(wrong)] == wrong for wrong in set_aside):
+        return True
+    if path and path[-1] != "dependencies" and "dependencies" in path and _lost_names(set_aside, "tasks"):
+        return True
+    if _lost_names(set_aside, "params") and path[:1] != ("params",):
+        return True
+    return any(wrong[:1] == ("tasks",) and len(wrong) > 2 and path == wrong[:2] for wrong in set_aside) or any(
+        wrong[:2] == path[:2] and wrong[2:] == ("type",) for wrong in set_aside
+    )
+
+
+def _lost_names(set_aside: frozenset[Path], where: str) -> bool:
+    return any(wrong[0] == where and (len(wrong) <= 2 or wrong[2] == "name") for wrong in set_aside if wrong)
+
+
+class _Compiler:
+    def __init__(self, document: Document, findings: Findings) -> None:
+        self.document = document
+        self.findings = findings
+        self.params: Params = {param.name: param.type for param in document.params}
+        self.index: dict[str, int] = {}
+        self.services: dict[tuple[str, str], str] = {}
+
+    def pipeline(self) -> Pipeline | None:
+        """The whole pipeline; `None` when there were errors."""
+        document, findings = self.document, self.findings
+        self._check_top()
+        params = self._read_params()
+        for index, spec in enumerate(document.tasks):
+            if spec.name in self.index:
+                first = self.index[spec.name] + 1
+                findings.error(
+                    ("tasks", index, "name"),
+                    f"`{spec.name}` is the name of task {first} already. Give every task a name of its own.",
+                )
+            else:
+                self.index[spec.name] = index
+        needs = [self._read_needs(index, spec) for index, spec in enumerate(document.tasks)]
+        self._check_cycles(needs)
+        self._check_images()
+        tasks = tuple(self._task(index, spec, needs[index]) for index, spec in enumerate(document.tasks))
+        if findings.has_errors:
+            return None
+        limits = document.concurrency
+        return Pipeline(
+            name=document.name,
+            description=document.description,
+            tasks=tasks,
+            params=params,
+            concurrency=Concurrency(limits.limit, limits.on_limit),
+            priority=document.priority,
+            secrets=frozenset(name for task in tasks for name in secret_names(task)),
+        )
+
+    def _check_top(self) -> None:
+        document, findings = self.document, self.findings
+        checks.check_nowhere(document.name, ("name",), findings)
+        if len(document.name) > LONGEST_USUAL_NAME:
+            findings.warn(("name",), f"The name has {len(document.name)} characters; FastTrack's own screens take 40.")
+        if not document.tasks:
+            findings.error(("tasks",), "The pipeline has no task. Add at least one under `tasks`.")
+        checks.check_envs(document.environment.envs, ("environment", "envs"), self.params, findings)
+
+    def _read_params(self) -> tuple[Param, ...]:
+        seen: set[str] = set()
+        params: list[Param] = []
+        for index, spec in enumerate(self.document.params):
+            at: Path = ("params", index)
+            if spec.name in seen:
+                self.findings.error((*at, "name"), f"There is a parameter `{spec.name}` already. Name each only once.")
+            seen.add(spec.name)
+            if spec.choices and spec.default is not None and spec.default not in spec.choices:
+                legal = ", ".join(map(str, spec.choices[:_MOST_IN_A_SENTENCE]))
+                self.findings.error(
+                    (*at, "default"),
+                    f"The default of `{spec.name}` is none of its choices: {legal}. Choose one of them.",
+                )
+            params.append(Param(spec.name, spec.type, spec.default, spec.description, tuple(spec.choices)))
+        return tuple(params)
+
+    def _read_needs(self, index: int, spec: TaskSpec) -> tuple[int, ...]:
+        needs: list[int] = []
+        for position, name in enumerate(spec.dependencies):
+            at: Path = ("tasks", index, "dependencies", position)
+            other = self.index.get(name)
+            if other is None:
+                hint = self.findings.did_you_mean(name, self.index)
+                self.findings.error(at, f"There is no task `{name[:80]}`.{hint} Name a task of this file.")
+            elif other == index:
+                self.findings.error(at, f"`{name}` cannot wait for itself: {name} → {name}. Remove the entry.")
+            elif other in needs:
+                self.findings.error(at, f"`{name}` stands here twice. Remove one.")
+            else:
+                needs.append(other)
+        return tuple(needs)
+
+    def _check_cycles(self, needs: list[tuple[int, ...]]) -> None:
+        for cycle in dag.find_cycles(needs):
+            names = [self.document.tasks[index].name for index in cycle]
+            if len(names) > 2 * _MOST_IN_A_SENTENCE:
+                names = [*names[:_MOST_IN_A_SENTENCE], "…", *names[-_MOST_IN_A_SENTENCE:]]
+            self.findings.error(
+                ("tasks", cycle[0], "dependencies"),
+                f"These tasks wait for each other: {' → '.join(names)}. Remove one of the dependencies.",
+            )
+
+    def _check_images(self) -> None:
+        bare = [
+            index
+            for index, spec in enumerate(self.document.tasks)
+            if not spec.environment.image and not (spec.any_of and all(choice.image for choice in spec.any_of))
+        ]
+        if bare:
+            first = self.document.tasks[bare[0]].name
+            others = f" and {len(bare) - 1} more have" if len(bare) > 1 else " has"
+            self.findings.warn(
+                ("tasks", bare[0]),
+                f"Task `{first}`{others} no `environment.image`: on one machine that is fine, a cluster needs one.",
+            )
+
+    def _task(self, index: int, spec: TaskSpec, needs: tuple[int, ...]) -> Task:
+        findings, at = self.findings, ("tasks", index)
+        environment = spec.environment
+        kind = KINDS[spec.type]
+        self._check_kind(spec, kind, at)
+        checks.check_plain_texts(spec, ("module_uri",), at, findings)
+        checks.check_nowhere(environment.project, (*at, "environment", "project"), findings)
+        checks.check_text(environment.image, (*at, "environment", "image"), self.params, findings)
+        checks.check_text(environment.scaling_group, (*at, "environment", "scaling-group"), self.params, findings)
+        checks.check_command(spec.command, (*at, "command"), self.params, findings)
+        slots = checks.read_slots(spec.resources, (*at, "resources"), findings)
+        checks.check_choices(spec, at, findings)
+        return Task(
+            index=index,
+            name=spec.name,
+            kind=kind,
+            description=spec.description,
+            command=spec.command,
+            module_uri=spec.module_uri,
+            image=environment.image,
+            project=environment.project,
+            resource_group=environment.scaling_group,
+            cluster_mode=spec.cluster_mode,
+            cluster_size=spec.cluster_size,
+            envs=self._envs(environment.envs, (*at, "environment", "envs")),
+            resources=Resources(slots, checks.check_shared_memory(spec, slots["mem"], at, findings)),
+            any_of=tuple(
+                self._alternative(choice, slots, (*at, "any_of", position))
+                for position, choice in enumerate(spec.any_of)
+            ),
+            mounts=checks.read_mounts(spec.mounts, (*at, "mounts"), self.params, findings),
+            needs=needs,
+            run_if=spec.run_if,
+            skip=spec.skip,
+            continue_on_failure=spec.continue_on_failure,
+            retry=_retry_policy(spec),
+            timeouts=Timeouts(duration(spec.timeouts.waiting), duration(spec.timeouts.running)),
+            service=self._service(spec, at) if kind is TaskKind.SERVICE else None,
+        )
+
+    def _check_kind(self, spec: TaskSpec, kind: TaskKind, at: Path) -> None:
+        findings = self.findings
+        if "\0" in spec.command:
+            findings.error((*at, "command"), "The command holds the character NUL. Remove it.")
+        if kind is TaskKind.BATCH and not spec.command.strip():
+            findings.error(
+                (*at, "command") if (*at, "command") in findings.places else at,
+                f"Task `{spec.name}` has no `command`. Give it the shell lines to run, or make its `type` deployment.",
+            )
+        if kind is TaskKind.IMPORT and not spec.module_uri.strip():
+            findings.error(
+                at, f"Task `{spec.name}` imports code and has no `module_uri`. Give the repository's address."
+            )
+        if kind is not TaskKind.SERVICE and spec.service is not None:
+            findings.warn(
+                (*at, "service"),
+                "Only tasks of type deployment start a service; this block has no effect.",
+                at_key=True,
+            )
+
+    def _envs(self, own: Mapping[str, str], path: Path) -> Mapping[str, str]:
+        common = self.document.environment.envs
+        checks.check_envs(own, path, self.params, self.findings)
+        merged = {**common, **own} if own else common
+        if len(merged) > checks.MAX_VARIABLES:
+            self.findings.error(
+                path if own else ("environment", "envs"),
+                f"A task may have {checks.MAX_VARIABLES} variables, those of the pipeline included; here are "
+                f"{len(merged)}. Put the rest in a file.",
+            )
+        return merged
+
+    def _alternative(self, choice: Choice, base: Mapping[str, Decimal], at: Path) -> Alternative:
+        findings = self.findings
+        if not any(is_accelerator(slot) and amount != "0" for slot, amount in choice.resources.items()):
+            findings.warn(at, "This choice names no accelerator, so the task runs on the processor when it is taken.")
+        own = checks.read_slots(choice.resources, (*at, "resources"), findings)
+        slots = {slot: amount for slot, amount in base.items() if not is_accelerator(slot)}
+        slots |= {slot: amount for slot, amount in own.items() if amount or not is_accelerator(slot)}
+        if choice.image is not None:
+            checks.check_text(choice.image, (*at, "image"), self.params, findings)
+        checks.check_envs(choice.envs, (*at, "envs"), self.params, findings)
+        return Alternative(slots, choice.image, choice.envs, duration(choice.patience))
+
+    def _service(self, spec: TaskSpec, at: Path) -> Service | None:
+        service = spec.service
+        if service is None:
+            self.findings.error(
+                at, f"Task `{spec.name}` is a deployment without a `service` block. Add one with at least a `name`."
+            )
+            return None
+        at = (*at, "service")
+        name = service.name or spec.name
+        fields = ("name", "model", "model_mount_destination", "model_definition_path", "runtime_variant")
+        checks.check_plain_texts(service, fields, at, self.findings)
+        if len(name) > LONGEST_SERVICE_NAME:
+            self.findings.error(
+                (*at, "name"),
+                f"The service's name `{name[:80]}` has {len(name)} characters; at most {LONGEST_SERVICE_NAME} are "
+                "possible. Shorten it.",
+            )
+        taken = self.services.setdefault((spec.environment.scaling_group, name), spec.name)
+        if taken != spec.name:
+            self.findings.error(
+                (*at, "name"),
+                f"Task `{taken}` starts a service `{name[:80]}` in the same resource group. Name them apart.",
+            )
+        if service.model_definition_path.startswith("/"):
+            self.findings.warn(
+                (*at, "model_definition_path"),
+                "An absolute path is not found: it is taken relative to the model folder. Write it without the first `/`.",
+            )
+        return Service(
+            name=name,
+            model=service.model,
+            model_mount_destination=service.model_mount_destination,
+            model_definition_path=service.model_definition_path,
+            runtime_variant=service.runtime_variant,
+            replicas=service.replicas,
+            open_to_public=service.open_to_public,
+            ephemeral=service.ephemeral,
+            max_surge=service.max_surge,
+            max_unavailable=service.max_unavailable,
+        )
+
+
+def _retry_policy(spec: TaskSpec) -> RetryPolicy:
+    retry = spec.retry
+    return RetryPolicy(
+        max_attempts=retry.max_attempts,
+        delay=timedelta(seconds=retry.delay),
+        backoff=float(retry.backoff),
+        max_delay=duration(retry.max_delay),
+        on=frozenset(retry.on),
+    )

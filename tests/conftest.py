@@ -1,0 +1,114 @@
+"""What tests stand on: the real PostgreSQL and Valkey, and for each test a database of its own, copied from a template.
+
+The servers are started once per run, whatever the number of workers, in a temporary state directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from fasttrack.db import Database, connect, migrate
+from fasttrack.db.projects import ensure_project
+from fasttrack.ids import ProjectId
+from fasttrack.settings import Settings
+from fasttrack_cli.servers import Addresses, ensure_servers, stop_servers
+
+_STATE = "FASTTRACK_TEST_STATE"
+_TEMPLATE = "template_fasttrack"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The controlling process makes the state directory; its workers inherit it."""
+    for name in [n for n in os.environ if n.startswith("FASTTRACK_") and n != _STATE]:
+        del os.environ[name]  # a developer's own settings have no say in tests
+    if not hasattr(config, "workerinput"):
+        os.environ[_STATE] = tempfile.mkdtemp(prefix="ft-tests-")
+    os.environ["FASTTRACK_SETTINGS_FILE"] = "/nonexistent"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The controlling process stops what was started."""
+    if not hasattr(config, "workerinput"):
+        state = Path(os.environ[_STATE])
+        asyncio.run(stop_servers(Settings(state_dir=state)))
+        shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def servers() -> Addresses:
+    """The real servers, and a template database with the newest schema."""
+    addresses = await ensure_servers(Settings(state_dir=Path(os.environ[_STATE])), durable=False)
+    admin = await _admin(addresses)
+    try:
+        # One worker makes the template; the others wait for the lock and find it.
+        await admin.execute("SELECT pg_advisory_lock(4711)")
+        if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", _TEMPLATE):
+            await admin.execute(f"CREATE DATABASE {_TEMPLATE}")
+            await migrate.upgrade(_database_url(addresses, _TEMPLATE))
+        await admin.execute("SELECT pg_advisory_unlock(4711)")
+    finally:
+        await admin.close()
+    return addresses
+
+
+@pytest.fixture
+async def database_url(servers: Addresses) -> AsyncIterator[str]:
+    """The address of a database of this test's own, with the newest schema and nothing in it."""
+    name = f"test_{uuid4().hex}"
+    admin = await _admin(servers)
+    try:
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        yield _database_url(servers, name)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A handle on this test's database; no connection may be left in use."""
+    handle = connect(database_url)
+    yield handle
+    await handle.close()
+
+
+@pytest.fixture
+async def project(database: Database) -> ProjectId:
+    """The default project."""
+    return await database.run(lambda db: ensure_project(db, "default"))
+
+
+@pytest.fixture
+def redis_url(servers: Addresses) -> str:
+    """The address of the real Valkey."""
+    return servers.redis_url
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings with a state directory of this test's own and intervals that suit a test."""
+    return Settings(
+        state_dir=tmp_path / "state",
+        reconcile_interval=0.05,
+        observe_interval=0.2,
+        sweep_interval=0.2,
+        terminate_grace=0.5,
+        local_slots={"cpu": "4", "mem": "8g"},
+    )
+
+
+def _database_url(addresses: Addresses, name: str) -> str:
+    return addresses.database_url.replace("/fasttrack?", f"/{name}?")
+
+
+async def _admin(addresses: Addresses) -> asyncpg.Connection:
+    return await asyncpg.connect(addresses.database_url.replace("+asyncpg", ""))
