@@ -18,9 +18,11 @@ import pytest
 
 from fasttrack.db import Database, connect, migrate
 from fasttrack.db.projects import ensure_project
+from fasttrack.doorbell import Doorbell
 from fasttrack.ids import ProjectId
 from fasttrack.settings import Settings
 from fasttrack_cli.servers import Addresses, ensure_servers, stop_servers
+from tests.engine import Engine
 
 _STATE = "FASTTRACK_TEST_STATE"
 _TEMPLATE = "template_fasttrack"
@@ -112,3 +114,17 @@ def _database_url(addresses: Addresses, name: str) -> str:
 
 async def _admin(addresses: Addresses) -> asyncpg.Connection:
     return await asyncpg.connect(addresses.database_url.replace("+asyncpg", ""))
+
+
+@pytest.fixture
+async def doorbell(redis_url: str) -> AsyncIterator[Doorbell]:
+    """The real doorbell on the real Valkey, on a logical database of this test's own."""
+    bell = Doorbell(redis_url)
+    yield bell
+    await bell.close()
+
+
+@pytest.fixture
+def engine(database: Database, project: ProjectId, settings: Settings) -> Engine:
+    """The engine on this test's database and a simulated site of its own."""
+    return Engine(database, project, settings, None)

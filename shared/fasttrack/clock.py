@@ -17,4 +17,5 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
+        """The current moment, aware and in UTC."""
         return datetime.now(UTC)

@@ -47,10 +47,27 @@ def settings_for(state_dir: Path, **urls: str) -> Settings:
 
 @pytest.fixture
 async def state_dir() -> AsyncIterator[Path]:
-    """A state directory with a short path, as a home has; its servers end with the test."""
+    """A state directory that does not exist yet, with a short path, as a home has; its servers end with the test."""
     home = Path(tempfile.mkdtemp(prefix="ft-", dir="/tmp"))
     yield home / "state"
     await clean_up(home, home / "state")
+
+
+@pytest.fixture(scope="session")
+async def stopped() -> AsyncIterator[Path]:
+    """A state directory whose servers have run: making a database is the slow part of a test."""
+    home = Path(tempfile.mkdtemp(prefix="ft-", dir="/tmp"))
+    await start(home / "state")
+    await stop_servers(settings_for(home / "state"))
+    yield home / "state"
+    await clean_up(home, home / "state")
+
+
+@pytest.fixture
+async def used_dir(state_dir: Path, stopped: Path) -> Path:
+    """A state directory of one's own whose servers have run before."""
+    subprocess.run(["cp", "-a", stopped, state_dir], check=True)
+    return state_dir
 
 
 async def clean_up(home: Path, state_dir: Path) -> None:
@@ -188,34 +205,34 @@ async def test_processes_that_start_at_the_same_moment_share_one_pair_that_outli
     assert await is_answered(await start(state_dir))
 
 
-async def test_committed_data_is_there_after_the_database_server_is_killed(state_dir: Path) -> None:
-    addresses = await start(state_dir)
+async def test_committed_data_is_there_after_the_database_server_is_killed(used_dir: Path) -> None:
+    addresses = await start(used_dir)
     await ask(addresses, "CREATE TABLE kept AS SELECT 42 AS number")
     open_connection = await connect(addresses)  # its process outlives the killed one for a moment
-    killed = (await pids(state_dir))["postgres"]
+    killed = (await pids(used_dir))["postgres"]
     assert killed is not None
 
     os.kill(killed, signal.SIGKILL)
-    again = await start(state_dir)
+    again = await start(used_dir)
 
     assert again.started == ("postgres",)
     assert await ask(again, "SELECT number FROM kept") == 42
-    assert (await pids(state_dir))["postgres"] != killed
+    assert (await pids(used_dir))["postgres"] != killed
     open_connection.terminate()
 
 
-async def test_a_process_id_that_passed_to_a_stranger_is_not_taken_for_the_server(state_dir: Path) -> None:
-    await start(state_dir)
-    killed = await pids(state_dir)
+async def test_a_process_id_that_passed_to_a_stranger_is_not_taken_for_the_server(used_dir: Path) -> None:
+    await start(used_dir)
+    killed = await pids(used_dir)
     for pid in killed.values():
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
     await until_gone(*killed.values())
-    left = state_dir / "servers" / "postgres" / "data" / "postmaster.pid"
+    left = used_dir / "servers" / "postgres" / "data" / "postmaster.pid"
     left.write_text("\n".join([str(os.getppid()), *left.read_text().splitlines()[1:]]))
-    (state_dir / "servers" / "valkey" / "valkey.pid").write_text(str(os.getppid()))
+    (used_dir / "servers" / "valkey" / "valkey.pid").write_text(str(os.getppid()))
 
-    again = await start(state_dir)
+    again = await start(used_dir)
 
     assert again.started == ("postgres", "valkey")
     assert await is_answered(again)
@@ -237,16 +254,16 @@ async def test_a_crash_while_the_database_is_made_leaves_nothing_half_made(state
     assert [each.name for each in home.iterdir() if each.name.startswith("new-")] == []
 
 
-async def test_a_starter_that_dies_before_the_database_exists_leaves_it_to_the_next(state_dir: Path) -> None:
-    addresses = await start(state_dir)
+async def test_a_starter_that_dies_before_the_database_exists_leaves_it_to_the_next(used_dir: Path) -> None:
+    addresses = await start(used_dir)
     await processes.run(
         Identity(os.geteuid(), os.getegid()),
         *_psql(addresses),
         stdin="DROP DATABASE fasttrack; DROP ROLE fasttrack;",
     )
-    (state_dir / "servers" / "postgres.ready").unlink()
+    (used_dir / "servers" / "postgres.ready").unlink()
 
-    again = await start(state_dir)
+    again = await start(used_dir)
 
     assert again.started == ()
     assert await is_answered(again)
@@ -257,46 +274,46 @@ def _psql(addresses: Addresses) -> tuple[str | Path, ...]:
     return postgres_binary("psql"), "-Xq", "-h", directory, "-U", "postgres", "-d", "postgres"
 
 
-async def test_a_killed_valkey_is_started_again_and_the_database_left_alone(state_dir: Path) -> None:
-    await start(state_dir)
-    before = await pids(state_dir)
+async def test_a_killed_valkey_is_started_again_and_the_database_left_alone(used_dir: Path) -> None:
+    await start(used_dir)
+    before = await pids(used_dir)
     assert before["valkey"] is not None
 
     os.kill(before["valkey"], signal.SIGKILL)
-    again = await start(state_dir)
+    again = await start(used_dir)
 
     assert again.started == ("valkey",)
     assert await is_answered(again)
-    after = await pids(state_dir)
+    after = await pids(used_dir)
     assert after["postgres"] == before["postgres"]
     assert after["valkey"] != before["valkey"]
 
 
-async def test_servers_whose_sockets_were_removed_are_replaced(state_dir: Path) -> None:
-    addresses = await start(state_dir)
+async def test_servers_whose_sockets_were_removed_are_replaced(used_dir: Path) -> None:
+    addresses = await start(used_dir)
     await ask(addresses, "CREATE TABLE kept AS SELECT 42 AS number")
-    before = await pids(state_dir)
-    (state_dir / "servers" / "postgres" / ".s.PGSQL.5432").unlink()
-    (state_dir / "servers" / "valkey" / "valkey.sock").unlink()
+    before = await pids(used_dir)
+    (used_dir / "servers" / "postgres" / ".s.PGSQL.5432").unlink()
+    (used_dir / "servers" / "valkey" / "valkey.sock").unlink()
 
-    again = await start(state_dir)
+    again = await start(used_dir)
 
     assert again.started == ("postgres", "valkey")
     assert await ask(again, "SELECT number FROM kept") == 42
     await until_gone(*before.values())
 
 
-async def test_stop_ends_valkey_then_the_database_with_its_open_connections(state_dir: Path) -> None:
-    addresses = await start(state_dir)
-    running = await pids(state_dir)
+async def test_stop_ends_valkey_then_the_database_with_its_open_connections(used_dir: Path) -> None:
+    addresses = await start(used_dir)
+    running = await pids(used_dir)
     connection = await connect(addresses)
 
-    stopped = await stop_servers(settings_for(state_dir))
+    stopped = await stop_servers(settings_for(used_dir))
 
     assert stopped == ("valkey", "postgres")
     assert [is_alive(pid) for pid in running.values() if pid is not None] == [False, False]
-    assert "database system is shut down" in (state_dir / "servers" / "postgres.log").read_text()
-    assert await stop_servers(settings_for(state_dir)) == ()
+    assert "database system is shut down" in (used_dir / "servers" / "postgres.log").read_text()
+    assert await stop_servers(settings_for(used_dir)) == ()
     connection.terminate()
 
 
@@ -410,7 +427,7 @@ def test_without_a_power_of_root_the_closed_directory_in_the_way_is_named(state_
     closed.mkdir(mode=0o700)
     state_dir.parent.chmod(0o755)
 
-    with pytest.raises(InvalidInput, match=f"cannot enter {closed}: set FASTTRACK_STATE_DIR"):
+    with pytest.raises(InvalidInput, match=f"cannot enter {closed} .let others pass it"):
         check_reachable(Identity(uid=54321, gid=54321), closed)
 
     closed.chmod(0o711)
@@ -445,26 +462,28 @@ async def test_only_the_server_that_is_not_given_is_started(state_dir: Path) -> 
     ]
 
 
-async def test_a_start_that_fails_tells_what_the_server_said(state_dir: Path) -> None:
-    await start(state_dir)
-    await stop_servers(settings_for(state_dir))
-    custom = state_dir / "servers" / "postgres" / "data" / "custom.conf"
+async def test_a_start_that_fails_tells_what_the_server_said(used_dir: Path) -> None:
+    custom = used_dir / "servers" / "postgres" / "data" / "custom.conf"
     custom.write_text("shared_buffers = plenty\n")
     custom.chmod(0o644)
 
     with pytest.raises(Unavailable) as failed:
-        await start(state_dir)
+        await start(used_dir)
 
     assert failed.value.message.startswith("PostgreSQL did not start, its log is ")
     assert 'invalid value for parameter "shared_buffers": "plenty"' in failed.value.message
     custom.unlink()
-    assert (await start(state_dir)).started == ("postgres", "valkey")
+    assert (await start(used_dir)).started == ("postgres", "valkey")
 
 
 @pytest.mark.parametrize(
     ("said", "remedy"),
     [
         ('FATAL:  could not write lock file "postmaster.pid": No space left on device', "the disk .* is full: free"),
+        (
+            'File "launch.py", line 7, in become\nPermissionError: Operation not permitted',
+            "not become the user `nobody`",
+        ),
         ("FATAL:  could not map anonymous shared memory: Cannot allocate memory", "shared memory is exhausted: end"),
         ('could not resize shared memory segment "/x" to 9 bytes: No space left on device', "more with --shm-size"),
         ("initdb: error: could not look up effective user ID 7: user does not exist", "no entry in the user database"),

@@ -11,6 +11,7 @@ import pytest
 from fasttrack.domain.decision import EnginePolicy
 from fasttrack.domain.facts import (
     BackendAway,
+    CreateNotSent,
     CreateSession,
     EndSession,
     Fact,
@@ -267,6 +268,15 @@ def test_an_attempt_without_an_answer_is_looked_up_and_created_again_only_after_
     assert p.snapshot.attempts[0].fence_until == p.now + timedelta(seconds=60)
 
 
+def test_a_create_that_was_not_sent_is_decided_anew_at_once_under_a_new_fence() -> None:
+    p = play({"a": ""})
+    name = p.step().effects[0].name
+    again = p.step(CreateNotSent(name), after=3).effects
+    assert [(type(e), e.name) for e in again] == [(CreateSession, name)]
+    assert p.snapshot.attempts[0].fence_until == p.now + timedelta(seconds=60)
+    assert p.snapshot.instances[0].attempt == 1
+
+
 def test_a_session_found_by_its_name_is_adopted_even_if_it_is_over() -> None:
     p = play({"a": ""})
     p.step()
@@ -410,7 +420,7 @@ SEEN = [S.QUEUED, S.PREPARING, S.RUNNING, S.STOPPING, S.SUCCEEDED, S.FAILED, S.C
 
 
 @pytest.mark.parametrize("state", OPEN)
-@pytest.mark.parametrize("fact", [*SEEN, "missing", "refused", "away"])
+@pytest.mark.parametrize("fact", [*SEEN, "missing", "refused", "away", "not sent"])
 @pytest.mark.parametrize("cancelling", [False, True])
 @pytest.mark.parametrize("stop", [None, FailureClass.TIMEOUT])
 def test_every_fact_in_every_state_makes_only_legal_moves(
@@ -430,6 +440,8 @@ def test_every_fact_in_every_state_makes_only_legal_moves(
             event: Fact = SessionMissing(p.name("a"), p.now)
         case "refused":
             event = SessionRefused(p.name("a"), "no", FailureClass.REFUSED)
+        case "not sent":
+            event = CreateNotSent(p.name("a"))
         case "away":
             event = BackendAway(p.name("a"), "away")
         case InstanceState():

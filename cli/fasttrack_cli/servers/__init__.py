@@ -61,10 +61,10 @@ async def ensure_servers(settings: Settings, *, durable: bool = True) -> Address
     given = _given(settings)
     if len(given) == 2:
         return Addresses(given["postgres"], given["valkey"])
-    state_dir = open_state_dir(settings.state_dir)
+    identity = caller() if "postgres" in given else unprivileged()
+    state_dir = open_state_dir(settings.state_dir, mode=identity.directory_mode)
     urls, started = dict(given), []
     with refusals(state_dir):
-        identity = unprivileged()
         servers = _servers_directory(state_dir, identity)
         async with locked(servers):
             for server in _servers(servers, socket_directory(servers), identity, durable=durable):
@@ -135,14 +135,13 @@ def _servers(
 
 
 def _known_servers(servers: Path) -> tuple[Postgres | Valkey, ...]:
-    return _servers(servers, recorded_socket_directory(servers) or servers, unprivileged())
+    """Those that are there already; who they run as no longer matters."""
+    return _servers(servers, recorded_socket_directory(servers) or servers, caller())
 
 
 def _servers_directory(state_dir: Path, identity: Identity) -> Path:
-    """The directory of the servers, closed to others; open for passing only when PostgreSQL cannot do without."""
     me = caller()
-    mode = 0o700 if identity.is_caller or identity.capability is not None else 0o711
-    servers = own_directory(state_dir / "servers", uid=me.uid, gid=me.gid, mode=mode)
+    servers = own_directory(state_dir / "servers", uid=me.uid, gid=me.gid, mode=identity.directory_mode)
     check_reachable(identity, servers, postgres_binary("postgres").parent)
     return servers
 

@@ -10,6 +10,11 @@ from fasttrack.errors import Unavailable
 # The first that matches wins: shared memory also reports "No space left on device".
 REMEDIES = (
     (
+        r"in (become|keep_only)\b",
+        "this root may not become the user `nobody`, and PostgreSQL does not run as root: run FastTrack as an ordinary "
+        "user, or set FASTTRACK_DATABASE_URL to a server you run",
+    ),
+    (
         r"shared memory.*(No space|Cannot allocate|Invalid argument)|could not (create|map|resize).*shared memory",
         "shared memory is exhausted: end other programs, or give the container more with --shm-size",
     ),

@@ -33,34 +33,39 @@ class Identity:
     def is_caller(self) -> bool:
         return self.uid == os.geteuid()
 
+    @property
+    def directory_mode(self) -> int:
+        """Closed to others; open for passing, not for reading, when the server cannot do without."""
+        return 0o700 if self.is_caller or self.capability is not None else 0o711
+
 
 def caller() -> Identity:
     return Identity(os.geteuid(), os.getegid())
 
 
 def unprivileged() -> Identity:
-    """The user PostgreSQL runs as: the caller, or `nobody` for root."""
+    """The user PostgreSQL runs as: the caller, or `nobody` for root. Raises InvalidInput when that cannot be."""
     if os.geteuid() != 0:
         return caller()
+    held = capabilities()
     try:
         user = pwd.getpwnam("nobody")
     except KeyError:
-        raise InvalidInput(
-            "PostgreSQL does not run as root and this machine has no user `nobody`: run FastTrack as an ordinary user, "
-            "or set FASTTRACK_DATABASE_URL to a server you run."
-        ) from None
-    return Identity(user.pw_uid, user.pw_gid, capability_to_pass())
+        raise _refusal("this machine has no user `nobody`") from None
+    if not all(held >> needed & 1 for needed in (CAP_CHOWN, CAP_SETGID, CAP_SETUID)):
+        raise _refusal("this root may not become another user")
+    # The least that passes closed directories, where this process may hand anything on at all.
+    may_hand_on = sys.platform == "linux" and held >> CAP_SETPCAP & 1
+    passing = (each for each in (CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE) if may_hand_on and held >> each & 1)
+    return Identity(user.pw_uid, user.pw_gid, next(passing, None))
 
 
-def capability_to_pass() -> int | None:
-    """The least capability this process may hand on that passes closed directories; None if there is none."""
-    if sys.platform != "linux":
-        return None
-    status = Path("/proc/self/status").read_text()
-    held = int(status.split("CapEff:")[1].split()[0], 16)
-    if any(not held >> needed & 1 for needed in (CAP_CHOWN, CAP_SETGID, CAP_SETUID, CAP_SETPCAP)):
-        return None
-    return next((each for each in (CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE) if held >> each & 1), None)
+def capabilities() -> int:
+    """The powers of root that this process has, as a set of bits; all of them where root is not divided."""
+    try:
+        return int(Path("/proc/self/status").read_text().split("CapEff:")[1].split()[0], 16)
+    except FileNotFoundError:
+        return -1
 
 
 def check_reachable(identity: Identity, *places: Path) -> None:
@@ -72,8 +77,14 @@ def check_reachable(identity: Identity, *places: Path) -> None:
             status = directory.stat()
             mine = status.st_uid == identity.uid
             if not status.st_mode & (0o100 if mine else 0o001):
-                raise InvalidInput(
-                    f"PostgreSQL does not run as root, and the user it runs as here cannot enter {directory}: set "
-                    "FASTTRACK_STATE_DIR to a directory that others may enter, run FastTrack as an ordinary user, "
-                    "or set FASTTRACK_DATABASE_URL to a server you run."
+                raise _refusal(
+                    f"the user it runs as here cannot enter {directory} (let others pass it with "
+                    "chmod o+x, or set FASTTRACK_STATE_DIR to a directory that they may pass)"
                 )
+
+
+def _refusal(why: str) -> InvalidInput:
+    return InvalidInput(
+        f"PostgreSQL does not run as root, and {why}: run FastTrack as an ordinary user, or set FASTTRACK_DATABASE_URL "
+        "to a server you run."
+    )

@@ -30,11 +30,13 @@ FORMAT = 1
 LOCK_TIMEOUT_SECONDS = 120.0
 
 
-def open_state_dir(path: Path) -> Path:
+def open_state_dir(path: Path, *, mode: int = 0o700) -> Path:
     """The state directory, absolute, made if need be. Raises InvalidInput when it cannot be used."""
     path = path.expanduser().absolute()
     with refusals(path):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.is_dir():
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.chmod(mode)
         check_format(path)
         if not (path / "format").exists():
             write_file(path / "format", f"{FORMAT}\n")
@@ -154,5 +156,5 @@ def refusal(error: OSError, path: Path) -> FastTrackError:
         case errno.ENOSPC | errno.EDQUOT:
             return Unavailable(f"No space is left on the disk of {path}: free some, then try again.")
         case _:
-            why = f"{place}: {error.strerror}"
+            return Unavailable(f"The servers of {path} cannot be used now: {error.strerror or error} ({place}).")
     return InvalidInput(f"The state directory {path} cannot be used, {why}, or choose another FASTTRACK_STATE_DIR.")

@@ -1,0 +1,1 @@
+"""The notifier service: what leaves over HTTP. It stands on `fasttrack` and knows no other service."""

@@ -19,6 +19,7 @@ from fasttrack.db import Database
 from fasttrack.db.secrets import SecretBox, read_secrets
 from fasttrack.domain.facts import (
     BackendAway,
+    CreateNotSent,
     CreateSession,
     Effect,
     EndSession,
@@ -122,9 +123,9 @@ class Effects:
 
     async def _create(self, effect: CreateSession) -> Fact:
         session = await self._spec(effect)
-        # A create that is sent late could arrive after the fence: then it is not sent, and settled by a look-up.
+        # A create that is sent late could take effect after the fence, when it may have been created again.
         if datetime.now(UTC) > effect.attempt.fence_until - self._backend.fence / 4:
-            raise base.SessionBackendUnavailable("the fence is near; the session is looked up instead")
+            return CreateNotSent(effect.name)
         return replace(as_fact(await self._backend.create(session)), is_create_answer=True)
 
     async def _spec(self, effect: CreateSession) -> base.SessionSpec:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ ACCELERATORS: tuple[Accelerator, ...] = (
 _NAMES = ("cpu", "mem", *(a.slot for a in ACCELERATORS if "*" not in a.slot))
 
 
+@lru_cache(maxsize=1024)
 def find(slot: str) -> Accelerator | None:
     """What is known about a slot; `None` for one that is not in the table, which is legal all the same."""
     return next((a for a in ACCELERATORS if a.matches(slot)), None)

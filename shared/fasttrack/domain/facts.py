@@ -59,7 +59,14 @@ class BackendAway:
     reason: str
 
 
-Fact = SessionSeen | SessionMissing | SessionRefused | BackendAway
+@dataclass(frozen=True, slots=True)
+class CreateNotSent:
+    """The create was decided but certainly not sent: its fence was too near. It may be decided anew at once."""
+
+    name: str
+
+
+Fact = CreateNotSent | SessionSeen | SessionMissing | SessionRefused | BackendAway
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from .decision import Decision
-from .facts import BackendAway, CreateSession, Fact, SessionMissing, SessionRefused, SessionSeen
+from .facts import BackendAway, CreateNotSent, CreateSession, Fact, SessionMissing, SessionRefused, SessionSeen
 from .job import Attempt, TaskInstance
 from .states import FailureClass, InstanceState
 
@@ -46,6 +46,8 @@ class SessionDecision:
                     self._refused(fact)
                 case BackendAway():
                     self._away(fact)
+                case CreateNotSent():
+                    self._create_anew()
                 case _:
                     assert_never(fact)
         if self.instance.state.has_session:
@@ -117,11 +119,17 @@ class SessionDecision:
         elif attempt.stop is not None:
             self._lost("it was ended before its session began")
         else:
-            attempt.fence_until = self.now + self.decision.policy.fence
-            self._touch()
-            decision = self.decision
-            decision.due(self.now + decision.policy.settle_after)
-            decision.effects.append(CreateSession(decision.job, decision.snapshot.pipeline, self.instance, attempt))
+            self._create_anew()
+
+    def _create_anew(self) -> None:
+        """Nothing that was sent can still arrive: send again, under the same name and a new fence."""
+        attempt, decision = self.attempt, self.decision
+        if attempt.session_id is not None or attempt.stop is not None or decision.is_cancelling:
+            return
+        attempt.fence_until = self.now + decision.policy.fence
+        self._touch()
+        decision.due(self.now + decision.policy.settle_after)
+        decision.effects.append(CreateSession(decision.job, decision.snapshot.pipeline, self.instance, attempt))
 
     def _lost(self, reason: str) -> None:
         stop = self.attempt.stop

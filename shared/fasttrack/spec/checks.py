@@ -76,6 +76,7 @@ def check_text(text: str, path: Path, params: Params, findings: Findings) -> lis
                 path,
                 f"There is no parameter `{placeholder.name}`.{hint} Declare it under `params`.",
                 offset=placeholder.start,
+                refers_to="params",
             )
     return found
 

@@ -62,28 +62,23 @@ def compile_into(document: Document, findings: Findings, set_aside: frozenset[Pa
     """
     found = Findings(findings.places)
     pipeline = _Compiler(document, found).pipeline()
-    if not set_aside:
-        findings.take(found)
-    else:
-        findings.take(found, unless=lambda path: _follows_from(path, set_aside))
+    findings.take(found, unless=lambda path, refers_to: _is_echo(path, refers_to, set_aside))
     return None if findings.has_errors else pipeline
 
 
-def _follows_from(path: Path, set_aside: frozenset[Path]) -> bool:
-    """Whether what is said about `path` may only be the echo of something that was set aside."""
-    if any(path[: len(wrong)] == wrong for wrong in set_aside):
-        return True
-    if path and path[-1] != "dependencies" and "dependencies" in path and _lost_names(set_aside, "tasks"):
-        return True
-    if _lost_names(set_aside, "params") and path[:1] != ("params",):
-        return True
-    return any(wrong[:1] == ("tasks",) and len(wrong) > 2 and path == wrong[:2] for wrong in set_aside) or any(
-        wrong[:2] == path[:2] and wrong[2:] == ("type",) for wrong in set_aside
-    )
-
-
-def _lost_names(set_aside: frozenset[Path], where: str) -> bool:
-    return any(wrong[0] == where and (len(wrong) <= 2 or wrong[2] == "name") for wrong in set_aside if wrong)
+def _is_echo(path: Path, refers_to: str, set_aside: frozenset[Path]) -> bool:
+    """Whether what is said about `path` may only follow from something that was set aside."""
+    for wrong in set_aside:
+        if path[: len(wrong)] == wrong:
+            return True
+        if refers_to == wrong[0] and (len(wrong) <= 2 or wrong[2] == "name"):
+            return True
+        if wrong[0] == "tasks" and len(wrong) > 2 and path[:2] == wrong[:2]:
+            if refers_to == "type" and wrong[2] in ("type", "command", "module_uri", "service"):
+                return True
+            if wrong[2] == "resources" and path[2] == "resource_opts":
+                return True
+    return False
 
 
 class _Compiler:
@@ -158,7 +153,9 @@ class _Compiler:
             other = self.index.get(name)
             if other is None:
                 hint = self.findings.did_you_mean(name, self.index)
-                self.findings.error(at, f"There is no task `{name[:80]}`.{hint} Name a task of this file.")
+                self.findings.error(
+                    at, f"There is no task `{name[:80]}`.{hint} Name a task of this file.", refers_to="tasks"
+                )
             elif other == index:
                 self.findings.error(at, f"`{name}` cannot wait for itself: {name} → {name}. Remove the entry.")
             elif other in needs:
@@ -239,6 +236,7 @@ class _Compiler:
             findings.error(
                 (*at, "command") if (*at, "command") in findings.places else at,
                 f"Task `{spec.name}` has no `command`. Give it the shell lines to run, or make its `type` deployment.",
+                refers_to="type",
             )
         if kind is TaskKind.IMPORT and not spec.module_uri.strip():
             findings.error(
@@ -279,7 +277,9 @@ class _Compiler:
         service = spec.service
         if service is None:
             self.findings.error(
-                at, f"Task `{spec.name}` is a deployment without a `service` block. Add one with at least a `name`."
+                at,
+                f"Task `{spec.name}` is a deployment without a `service` block. Add one with at least a `name`.",
+                refers_to="type",
             )
             return None
         at = (*at, "service")

@@ -276,7 +276,7 @@ def _set_aside(tree: dict[str, Any], loc: Path) -> None:
             return
     last = loc[-1]
     if last == "name":
-        holder[last] = "-".join(["set-aside", *map(str, loc[:-1])])[:64] if isinstance(holder, dict) else None
+        holder[last] = "_".join(["set_aside", *map(str, loc[:-1])])[:64] if isinstance(holder, dict) else None
     elif isinstance(holder, dict):
         holder.pop(last, None)
     elif isinstance(holder, list) and isinstance(last, int) and last < len(holder):

@@ -161,7 +161,8 @@ def _build(events: Iterator[yaml.Event], source: str) -> Node:
             if "\0" in event.value:
                 _refuse("The character NUL may not stand in a pipeline file. Remove it.", line, column, node.path)
             start, end = event.start_mark, event.end_mark
-            assert start is not None and end is not None
+            assert start is not None
+            assert end is not None
             node.is_single_line = start.line == end.line and end.column - start.column == len(event.value) + (
                 0 if node.plain else 2
             )

@@ -144,7 +144,8 @@ class SessionBackend(Protocol):
     share a site see the same sessions; a job stays on the site it started on."""
 
     fence: timedelta
-    """How long after `create` was sent it may still take effect. Until then a missing session is not created again."""
+    """How long after `create` was sent it may still take effect. Until then a missing session is not created again.
+    At least a second: a create that could not be sent in that time is not sent, but decided anew."""
 
     async def start(self) -> None:
         """Get ready: open pools, pick up sessions that were running before. Called once, before anything else."""

@@ -161,6 +161,10 @@ class SimulatedSite:
         session = self._sessions.get(name)
         return None if session is None else self.look(session)
 
+    def live(self) -> list[Observation]:
+        """Every session that is not over."""
+        return [self.look(session) for session in self._sessions.values() if not session.status.is_terminal]
+
     def read(self, name: str) -> tuple[bytes, bool]:
         """A session's output so far, and whether it is over."""
         session = self._sessions.get(name)
@@ -322,7 +326,7 @@ class SimulatedSite:
 class SimulatedBackend:
     """A scheduler's view of a `SimulatedSite`."""
 
-    def __init__(self, site: SimulatedSite, *, fence: timedelta = timedelta(0), name: str = "simulated") -> None:
+    def __init__(self, site: SimulatedSite, *, fence: timedelta = timedelta(seconds=2), name: str = "simulated") -> None:
         self.world = site
         self.site = name
         self.fence = fence
@@ -343,6 +347,10 @@ class SimulatedBackend:
     async def observe(self, names: Sequence[str]) -> list[Observation]:
         self.world.require_present()
         return [seen for name in names if (seen := self.world.get(name)) is not None]
+
+    async def live(self) -> list[Observation]:
+        self.world.require_present()
+        return self.world.live()
 
     async def terminate(self, name: str, *, grace: timedelta) -> None:
         self.world.require_present()

@@ -1,0 +1,66 @@
+# FastTrack. `make` prints what there is. Needs python3 (3.11 or newer) and make, nothing else.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := shared services cli tests bench
+PACKAGES := shared/fasttrack services/api/fasttrack_api services/scheduler/fasttrack_scheduler \
+	services/notifier/fasttrack_notifier cli/fasttrack_cli
+# Byte code makes every process start three times faster; some machines turn it off for all.
+export PYTHONDONTWRITEBYTECODE =
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fix stories states schema migration lock clean
+
+help: ## Print this help
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## Make the virtual environment and install what the lock file says
+
+$(STAMP): requirements.lock requirements-uv.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "FastTrack needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11")'
+	@echo "Installing into $(VENV); the first time this takes about half a minute …"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -m compileall -q $(PACKAGES)
+	@touch $@
+
+run: $(STAMP) ## Run the fine-tuning example for real, with a live view
+	@$(BIN)/fasttrack run examples/finetune.yaml --wait
+
+test: $(STAMP) ## Run every test on the real servers
+	@$(BIN)/python -m pytest -n auto --dist worksteal -q
+
+stories: $(STAMP) ## Run the tests that read like a tutorial
+	@$(BIN)/python -m pytest tests/stories -v
+
+check: $(STAMP) ## Format, lint, types, import contracts, generated files, size budgets
+	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo "run make fix"; exit 1; }
+	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.txt 2>&1 || { cat $(VENV)/imports.txt; exit 1; }
+	@tail -n 2 $(VENV)/imports.txt | head -n 1
+	@$(BIN)/python -m pytest tests/architecture -q
+
+fix: $(STAMP) ## Format, and repair what the linter can
+	@$(BIN)/ruff format --quiet $(SOURCES)
+	@$(BIN)/ruff check --quiet --fix $(SOURCES)
+
+states: $(STAMP) ## Print docs/states.md from the state table
+	@$(BIN)/python -m fasttrack.domain.states > docs/states.md
+
+schema: $(STAMP) ## Print docs/pipeline.schema.json from the models
+	@$(BIN)/python -m fasttrack.spec.schema > docs/pipeline.schema.json
+
+migration: $(STAMP) ## Write a migration from the difference to the tables: make migration name="what it does"
+	@$(BIN)/python -m tests.make_migration "$(name)"
+
+lock: ## Resolve the pinned dependencies anew
+	@$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --group dev --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --universal --python-version 3.11 --output-file requirements.lock
+
+clean: ## Remove the virtual environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
