@@ -12,8 +12,8 @@ from fasttrack.db import Database
 from fasttrack.db.feed import read_history
 from fasttrack.db.jobs import JobRecord, find_job, list_instances
 from fasttrack.db.secrets import SecretBox
-from fasttrack.doorbell import Doorbell
 from fasttrack.domain.states import InstanceState, JobState
+from fasttrack.doorbell import Doorbell
 from fasttrack.ids import JobId, ProjectId
 from fasttrack.settings import Settings
 from fasttrack.workflow.control import cancel

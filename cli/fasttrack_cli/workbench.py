@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import getpass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from fasttrack.clock import SystemClock
 from fasttrack.db import Database, connect, migrate
 from fasttrack.db.projects import ensure_project
 from fasttrack.db.secrets import SecretBox
@@ -14,8 +16,12 @@ from fasttrack.errors import Conflict
 from fasttrack.feed import Feed
 from fasttrack.ids import ProjectId
 from fasttrack.settings import Settings
+from fasttrack_scheduler.backends import make_backend
+from fasttrack_scheduler.service import Scheduler
 
+from .presence import SCHEDULER, SERVERS, Presence, anyone_present, present
 from .servers import Addresses, ensure_servers
+from .servers.state_dir import open_state_dir
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,22 @@ class Workbench:
     box: SecretBox
     doorbell: Doorbell
     feed: Feed
+    presence: Presence | None = None
+    """This command's share in the embedded servers; `None` when there are none."""
+
+    @property
+    def by(self) -> str:
+        """Who is typing."""
+        return user_name()
+
+    @asynccontextmanager
+    async def scheduling(self) -> AsyncIterator[Scheduler]:
+        """A scheduler of this process runs while the block does. Sessions go on when it ends."""
+        backend = make_backend(self.settings.backend, self.settings, SystemClock())
+        scheduler = Scheduler(self.settings, self.database, backend, self.box, self.doorbell)
+        with _sharing(self.settings, SCHEDULER):
+            async with scheduler.running():
+                yield scheduler
 
 
 @asynccontextmanager
@@ -40,22 +62,48 @@ async def opened(settings: Settings) -> AsyncIterator[Workbench]:
     :raises Conflict: an outside database has another schema than this FastTrack needs.
     :raises Unavailable: a server cannot be reached or does not start.
     """
-    addresses = await ensure_servers(settings)
-    if settings.is_embedded:
-        await migrate.upgrade(addresses.database_url)
-    else:
-        status = await migrate.check(addresses.database_url, compare=False)
-        if status.current != status.head:
-            raise Conflict(
-                f"the database's schema is {status.current or 'empty'}, this FastTrack needs {status.head}; "
-                "run `fasttrack db upgrade` first"
-            )
-    database = connect(addresses.database_url, pool_size=settings.database_pool_size)
-    doorbell = Doorbell(addresses.redis_url)
+    with _sharing(settings, SERVERS) as presence:
+        addresses = await ensure_servers(settings)
+        if settings.is_embedded:
+            await migrate.upgrade(addresses.database_url)
+        else:
+            status = await migrate.check(addresses.database_url, compare=False)
+            if status.current != status.head:
+                raise Conflict(
+                    f"the database's schema is {status.current or 'empty'}, this FastTrack needs {status.head}; "
+                    "run `fasttrack db upgrade` first"
+                )
+        database = connect(addresses.database_url, pool_size=settings.database_pool_size)
+        doorbell = Doorbell(addresses.redis_url)
+        try:
+            project = await database.run(lambda db: ensure_project(db, settings.project))
+            box = SecretBox.from_settings(settings)
+            feed = Feed(database, project)
+            yield Workbench(settings, addresses, database, project, box, doorbell, feed, presence)
+        finally:
+            await doorbell.close()
+            await database.close()
+
+
+@contextmanager
+def _sharing(settings: Settings, what: str) -> Iterator[Presence | None]:
+    """Be seen by other commands of this state directory, where something of it is shared."""
+    if settings.database_url is not None and settings.redis_url is not None:
+        yield None
+        return
+    with present(open_state_dir(settings.state_dir), what) as presence:
+        yield presence
+
+
+def is_scheduler_running(settings: Settings) -> bool | None:
+    """Whether some command of this state directory schedules; `None` with an outside database: it cannot be told."""
+    return anyone_present(settings.state_dir, SCHEDULER) if settings.is_embedded else None
+
+
+def user_name() -> str:
+    """The name of the user, or `unknown` where the system has none for it."""
     try:
-        project = await database.run(lambda db: ensure_project(db, settings.project))
-        box = SecretBox.from_settings(settings)
-        yield Workbench(settings, addresses, database, project, box, doorbell, Feed(database, project))
-    finally:
-        await doorbell.close()
-        await database.close()
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+

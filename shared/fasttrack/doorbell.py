@@ -9,15 +9,15 @@ knows arq.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import suppress
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from contextlib import aclosing, suppress
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
 import redis.asyncio as redis
 import structlog
-from arq.connections import ArqRedis, RedisSettings
+from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
@@ -66,8 +66,9 @@ class Doorbell:
         """Yields whenever the feed may have moved; ends never, and survives Redis going away."""
         while True:
             with self._forgiving("listen"):
-                async for _ in self._messages(_FEED):
-                    yield
+                async with aclosing(self._messages(_FEED)) as messages:
+                    async for _ in messages:
+                        yield
             await asyncio.sleep(1.0)
             yield  # whatever was announced while we could not hear
 
@@ -82,9 +83,15 @@ class Doorbell:
         async def look_at(_ctx: dict[Any, Any], jobs: list[str]) -> None:
             on_jobs([JobId(UUID(j)) for j in jobs])
 
+        pool = await create_pool(
+            _settings(self._url),
+            job_serializer=_dumps,
+            job_deserializer=orjson.loads,
+            default_queue_name=QUEUE,
+        )
         worker = _WakingWorker(
-            functions=[func(look_at, name="look_at", keep_result=0, max_tries=1, timeout=30)],
-            redis_settings=_settings(self._url),
+            functions=[func(cast("Any", look_at), name="look_at", keep_result=0, max_tries=1, timeout=30)],
+            redis_pool=pool,
             queue_name=QUEUE,
             handle_signals=False,
             job_serializer=_dumps,
@@ -97,17 +104,20 @@ class Doorbell:
         try:
             await worker.main()
         finally:
-            listener.cancel()
-            with suppress(asyncio.CancelledError, *_FAULTS):
-                await listener
+            # Not worker.close(): it leaves the pool open when a job is being carried.
+            helpers = [listener, *worker.tasks.values()]
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
             with suppress(*_FAULTS):
-                await worker.close()
+                await pool.aclose(close_connection_pool=True)
 
     async def _wake(self, worker: _WakingWorker) -> None:
-        async for _ in self._messages(_WAKE):
-            worker.wake.set()
+        async with aclosing(self._messages(_WAKE)) as messages:
+            async for _ in messages:
+                worker.wake.set()
 
-    async def _messages(self, channel: str) -> AsyncIterator[None]:
+    async def _messages(self, channel: str) -> AsyncGenerator[None, None]:
         client = redis.Redis.from_url(self._url, socket_connect_timeout=1.0)
         async with client, client.pubsub() as pubsub:
             await pubsub.subscribe(channel)
@@ -153,20 +163,12 @@ class _WakingWorker(Worker):
         self.wake = asyncio.Event()
 
     async def main(self) -> None:
-        if self._pool is None:
-            from arq.connections import create_pool
-
-            self._pool = await create_pool(
-                self.redis_settings,
-                job_deserializer=self.job_deserializer,
-                job_serializer=self.job_serializer,
-                default_queue_name=self.queue_name,
-            )
         while True:
             self.wake.clear()
             await self._poll_iteration()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.wake.wait(), self.poll_delay_s)
+                async with asyncio.timeout(self.poll_delay_s):
+                    await self.wake.wait()
 
 
 def _settings(url: str) -> RedisSettings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -102,7 +102,7 @@ class Feed:
         job: JobId | None = None,
         wake: asyncio.Event | None = None,
         every: float = 1.0,
-    ) -> AsyncIterator[tuple[Cursor, FeedEvent]]:
+    ) -> AsyncGenerator[tuple[Cursor, FeedEvent], None]:
         """Every event beyond `after` (of one job, if given), once and in order, for ever; each with its own cursor.
 
         :param wake: set by whoever knows that the feed has moved; without it, and as a backstop, the database is
@@ -123,4 +123,5 @@ class Feed:
                 yield Cursor(head.epoch, pos), event
             if len(page) < _PAGE:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait() if wake is not None else asyncio.sleep(every), every)
+                    async with asyncio.timeout(every):
+                        await (wake.wait() if wake is not None else asyncio.sleep(every))

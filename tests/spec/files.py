@@ -11,5 +11,5 @@ def example(name: str) -> str:
 
 def one_task(more: str = "", *, command: str = "command: 'true'", top: str = "") -> str:
     """A pipeline of one task `a` with more lines in it, and more lines at the top."""
-    lines = "\n".join(f"    {line}" for line in f"{command}\n{more}".splitlines() if line)
+    lines = "\n".join(f"    {line}" if line else "" for line in f"{command}\n{more}".splitlines())
     return f"name: p\n{top}\ntasks:\n  - name: a\n    environment: {{image: python}}\n{lines}\n"

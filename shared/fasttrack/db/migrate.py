@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,6 +12,9 @@ from ..errors import Conflict, Unavailable
 from .engine import is_transient
 
 T = TypeVar("T")
+
+# Alembic's context is global to the process, so one migration at a time; between processes a lock in the database.
+_ALEMBIC = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ def _config(url: str) -> Any:
 def _upgrade(url: str) -> None:
     from alembic import command
 
-    command.upgrade(_config(url), "head")
+    with _ALEMBIC:
+        command.upgrade(_config(url), "head")
 
 
 def _make(url: str, message: str) -> str:

@@ -15,8 +15,8 @@ from .accelerators import fractional_sibling, is_whole
 Slots = Mapping[str, Decimal]
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4, "p": 1024**5}
-_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgtp]?)(?:i?b|i)?\s*\Z", re.IGNORECASE)
-_AMOUNT = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?|\.\d{1,9})\s*\Z")
+_SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([kmgtp]?)(?:i?b|i)?\s*\Z", re.IGNORECASE)
+_AMOUNT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?|\.[0-9]{1,9})\s*\Z")
 
 
 def parse_size(text: str | int) -> int:

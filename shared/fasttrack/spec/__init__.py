@@ -7,11 +7,11 @@ The road in is `source` (text to a tree with places) → `dialects` (any generat
 from .compile import compile_document
 from .dialects import GENERATIONS, Generation
 from .document import Document
+from .editors import json_schema
 from .export import canonical_hash, document_json, to_yaml
 from .intake import Loaded, document_from_json, load, load_pipeline
 from .params import bind_params
 from .placeholders import fill_task, secret_names
-from .schema import json_schema
 
 __all__ = [
     "GENERATIONS",

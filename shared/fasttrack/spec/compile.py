@@ -76,7 +76,7 @@ def _is_echo(path: Path, refers_to: str, set_aside: frozenset[Path]) -> bool:
         if wrong[0] == "tasks" and len(wrong) > 2 and path[:2] == wrong[:2]:
             if refers_to == "type" and wrong[2] in ("type", "command", "module_uri", "service"):
                 return True
-            if wrong[2] == "resources" and path[2] == "resource_opts":
+            if wrong[2] == "resources" and path[2:3] == ("resource_opts",):
                 return True
     return False
 
@@ -151,7 +151,9 @@ class _Compiler:
         for position, name in enumerate(spec.dependencies):
             at: Path = ("tasks", index, "dependencies", position)
             other = self.index.get(name)
-            if other is None:
+            if "${{" in name:
+                checks.check_nowhere(name, at, self.findings)
+            elif other is None:
                 hint = self.findings.did_you_mean(name, self.index)
                 self.findings.error(
                     at, f"There is no task `{name[:80]}`.{hint} Name a task of this file.", refers_to="tasks"
@@ -240,7 +242,9 @@ class _Compiler:
             )
         if kind is TaskKind.IMPORT and not spec.module_uri.strip():
             findings.error(
-                at, f"Task `{spec.name}` imports code and has no `module_uri`. Give the repository's address."
+                at,
+                f"Task `{spec.name}` imports code and has no `module_uri`. Give the repository's address.",
+                refers_to="type",
             )
         if kind is not TaskKind.SERVICE and spec.service is not None:
             findings.warn(

@@ -176,47 +176,60 @@ class ResourceOptions(Part):
 class Retry(Part):
     """When and how often a failed task is tried again."""
 
-    max_attempts: Annotated[Count, *_ranged(1, 100, "`max_attempts`")] = 1
-    delay: Annotated[Duration, AfterValidator(_sentence(_between(0, MAX_DELAY_SECONDS, "`delay` in seconds")))] = 0
-    backoff: Annotated[Number, AfterValidator(_sentence(_between(1, 100, "`backoff`")))] = 1
+    max_attempts: Annotated[Count, *_ranged(1, 100, "`max_attempts`")] = Field(
+        1, description="Attempts in all, the first included."
+    )
+    delay: Annotated[Duration, AfterValidator(_sentence(_between(0, MAX_DELAY_SECONDS, "`delay` in seconds")))] = Field(
+        0, description="Wait before the second attempt; at most 24h."
+    )
+    backoff: Annotated[Number, AfterValidator(_sentence(_between(1, 100, "`backoff`")))] = Field(
+        1, description="Each further wait is this many times the one before."
+    )
     max_delay: Annotated[
         Duration | None,
         AfterValidator(_sentence(lambda v: v if v is None else _between(0, MAX_DELAY_SECONDS, "`max_delay`")(v))),
-    ] = None
+    ] = Field(None, description="No wait is longer than this.")
     on: Annotated[list[FailureClass], AfterValidator(lambda classes: sorted(set(classes)))] = Field(
-        default_factory=lambda: sorted({FailureClass.USER, FailureClass.TIMEOUT, FailureClass.OUT_OF_MEMORY})
+        default_factory=lambda: sorted({FailureClass.USER, FailureClass.TIMEOUT, FailureClass.OUT_OF_MEMORY}),
+        description="Which failures are tried again: user, timeout and out_of_memory when not given.",
     )
 
 
 class Timeouts(Part):
     """How long a task may wait for the cluster, and how long it may run."""
 
-    waiting: LongDuration | None = None
-    running: LongDuration | None = None
+    waiting: LongDuration | None = Field(None, description="For the cluster to start it.")
+    running: LongDuration | None = Field(None, description="For the command to end.")
 
 
 class Choice(Part):
     """One of several accelerators a task can use, tried in the order of the file."""
 
-    resources: Amounts = Field(default_factory=dict)
-    image: str | None = None
-    envs: Envs = Field(default_factory=dict)
-    patience: LongDuration | None = None
+    resources: Amounts = Field(
+        default_factory=dict, description="Accelerators; `cpu` and `mem` only where they differ."
+    )
+    image: str | None = Field(None, description="The image for this choice, if it needs another.")
+    envs: Envs = Field(default_factory=dict, description="Variables for this choice, over those of the task.")
+    patience: LongDuration | None = Field(
+        None, description="How long to wait before the next choice; for ever if not given."
+    )
 
 
 class ServiceSpec(Part):
     """What a deployment task starts."""
 
-    name: str | None = None
-    model: str | None = None
-    model_mount_destination: str = ""
-    model_definition_path: str = ""
-    runtime_variant: str = "custom"
-    replicas: Annotated[Count, *_ranged(0, 1000, "`replicas`")] = 1
-    open_to_public: Flag = False
-    ephemeral: Flag = False
-    max_surge: Annotated[Count, *_ranged(0, 1000, "`max_surge`")] = 1
-    max_unavailable: Annotated[Count, *_ranged(0, 1000, "`max_unavailable`")] = 0
+    name: str | None = Field(None, description="At most 24 characters; the task's name when not given.")
+    model: str | None = Field(None, description="The model folder.")
+    model_mount_destination: str = Field("", description="Where the model folder is mounted.")
+    model_definition_path: str = Field("", description="The definition file, relative to the model folder.")
+    runtime_variant: str = Field("custom", description="How the server is started.")
+    replicas: Annotated[Count, *_ranged(0, 1000, "`replicas`")] = Field(1, description="Copies of the server.")
+    open_to_public: Flag = Field(False, description="Whether the endpoint needs no token.")
+    ephemeral: Flag = Field(False, description="Whether the service ends with the job.")
+    max_surge: Annotated[Count, *_ranged(0, 1000, "`max_surge`")] = Field(1, description="Extra copies while updating.")
+    max_unavailable: Annotated[Count, *_ranged(0, 1000, "`max_unavailable`")] = Field(
+        0, description="Copies that may be missing while updating."
+    )
 
 
 TaskType = Literal["custom", "deployment", "Import from GitHub", "Import from GitLab"]
@@ -231,21 +244,25 @@ class TaskSpec(Part):
     dependencies: list[str] = Field(
         default_factory=list, description="Tasks that end before this one begins; their order gives input1, input2 …"
     )
-    skip: Flag = False
-    continue_on_failure: Flag = False
+    skip: Flag = Field(False, description="Not run, and counts as done.")
+    continue_on_failure: Flag = Field(False, description="A failure does not end the job.")
     cluster_mode: ClusterMode = ClusterMode.SINGLE_NODE
-    cluster_size: Annotated[Count, *_ranged(1, 1024, "`cluster_size`")] = 1
-    module_uri: str = ""
+    cluster_size: Annotated[Count, *_ranged(1, 1024, "`cluster_size`")] = Field(
+        1, description="Containers, each with the stated resources."
+    )
+    module_uri: str = Field("", description="The repository of an import task.")
     environment: Environment = Field(default_factory=Environment)
-    resources: Amounts = Field(default_factory=dict)
+    resources: Amounts = Field(
+        default_factory=dict, description="Slots of one container: cpu, mem, and any accelerator."
+    )
     resource_opts: ResourceOptions = Field(default_factory=ResourceOptions)
     mounts: list[str] = Field(default_factory=list, description="Folders as `folder` or `folder:alias`.")
     retry: Retry = Field(default_factory=Retry)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     run_if: RunIf = RunIf.SUCCESS
-    any_of: list[Choice] = Field(default_factory=list)
+    any_of: list[Choice] = Field(default_factory=list, description="Accelerators to choose from, best first.")
     service: ServiceSpec | None = None
-    command: str = ""
+    command: str = Field("", description="Shell lines, run by /bin/sh.")
 
     @model_validator(mode="after")
     def _fill_in_resources(self) -> TaskSpec:
@@ -269,15 +286,15 @@ class ParamSpec(Part):
         Any,
         BeforeValidator(_sentence(lambda pair: _typed(pair))),
         WithJsonSchema({"type": ["string", "number", "boolean", "null"]}),
-    ] = None
-    description: str = ""
+    ] = Field(None, description="Its value when a run gives none.")
+    description: str = Field("", description="What it is for.")
     choices: list[
         Annotated[
             Any,
             BeforeValidator(_sentence(lambda pair: _typed(pair))),
             WithJsonSchema({"type": ["string", "number", "boolean"]}),
         ]
-    ] = Field(default_factory=list)
+    ] = Field(default_factory=list, description="The only values it may have.")
 
     @model_validator(mode="before")
     @classmethod
@@ -302,8 +319,10 @@ def _typed(pair: Any) -> Any:
 class ConcurrencySpec(Part):
     """How many jobs of this pipeline may be active at once."""
 
-    limit: Annotated[Count, *_ranged(1, 1_000_000, "`limit`")] | None = None
-    on_limit: Collision = Collision.QUEUE
+    limit: Annotated[Count, *_ranged(1, 1_000_000, "`limit`")] | None = Field(
+        None, description="Jobs that may be active; without limit when not given."
+    )
+    on_limit: Collision = Field(Collision.QUEUE, description="What a further job does.")
 
 
 class Document(Part):
@@ -314,9 +333,9 @@ class Document(Part):
     description: str = ""
     ownership: Ownership = Field(default_factory=Ownership)
     environment: PipelineEnvironment = Field(default_factory=PipelineEnvironment)
-    params: list[ParamSpec] = Field(default_factory=list)
+    params: list[ParamSpec] = Field(default_factory=list, description="What a run may set.")
     concurrency: ConcurrencySpec = Field(default_factory=ConcurrencySpec)
-    priority: Annotated[Count, *_ranged(-100, 100, "`priority`")] = 0
+    priority: Annotated[Count, *_ranged(-100, 100, "`priority`")] = Field(0, description="Larger is more urgent.")
     tasks: Annotated[list[TaskSpec], Field(max_length=MAX_TASKS)] = Field(default_factory=list)
 
     _places: dict[Path, Node] = PrivateAttr(default_factory=dict)

@@ -230,14 +230,15 @@ def _validate(tree: dict[str, Any], findings: Findings) -> tuple[Document | None
         except ValidationError as error:
             tree = tree if damaged else deepcopy(tree)
             for fault in error.errors(include_url=False):
-                path, message = _explain(fault, tree, findings)
-                damaged.add(fault["loc"])
+                path, message = _explain(fault, findings)
                 findings.error(path, message)
-                _set_aside(tree, fault["loc"])
+                if any(fault["loc"][: len(wrong)] == wrong for wrong in damaged):
+                    continue
+                damaged.add(_set_aside(tree, fault["loc"]))
     return None, frozenset(damaged)
 
 
-def _explain(fault: Any, tree: dict[str, Any], findings: Findings) -> tuple[Path, str]:
+def _explain(fault: Any, findings: Findings) -> tuple[Path, str]:
     loc: Path = fault["loc"]
     given = fault["input"]
     if isinstance(given, tuple):
@@ -267,21 +268,23 @@ def _explain(fault: Any, tree: dict[str, Any], findings: Findings) -> tuple[Path
             return loc, f"{fault['msg']}."
 
 
-def _set_aside(tree: dict[str, Any], loc: Path) -> None:
-    holder: Any = tree
+def _set_aside(tree: dict[str, Any], loc: Path) -> Path:
+    """Take what is wrong out of the tree, with as little around it as possible; gives the path of what was taken."""
+    holders: list[Any] = [tree]
     for part in loc[:-1]:
-        try:
-            holder = holder[part]
-        except (KeyError, IndexError, TypeError):
-            return
-    last = loc[-1]
-    if last == "name":
-        holder[last] = "_".join(["set_aside", *map(str, loc[:-1])])[:64] if isinstance(holder, dict) else None
+        holders.append(holders[-1][part])
+    holder, last = holders[-1], loc[-1]
+    if last == "name" and "service" not in loc:
+        holder[last] = "_".join(["set_aside", *map(str, loc[:-1])])
     elif isinstance(holder, dict):
         holder.pop(last, None)
-    elif isinstance(holder, list) and isinstance(last, int) and last < len(holder):
-        # Indexes of the others must stay, so the entry is replaced and not removed.
-        holder[last] = {"name": f"set_aside_{last}"} if loc[0] in ("tasks", "params") and len(loc) == 2 else ""
+    elif loc[-2] in ("tasks", "params", "any_of"):
+        # The indexes of the others must stay, so the entry is replaced and not removed.
+        holder[last] = {} if loc[-2] == "any_of" else {"name": f"set_aside_{last}"}
+    else:
+        holders[-2].pop(loc[-2], None)
+        return loc[:-1]
+    return loc
 
 
 def _unstorable(data: Any) -> str | None:

@@ -16,7 +16,9 @@ MAX_PARAM_BYTES = 64 * 1024
 
 _WHOLE = re.compile(r"\s*[-+]?[0-9]{1,18}\s*\Z")
 _NUMBER = re.compile(r"\s*[-+]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][-+]?[0-9]{1,3})?\s*\Z")
-_DURATION = re.compile(r"\s*(?=\d)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?\s*\Z", re.IGNORECASE)
+_DURATION = re.compile(
+    r"\s*(?=[0-9])(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9})s)?\s*\Z", re.IGNORECASE
+)
 
 
 def whole_number(value: object) -> int:

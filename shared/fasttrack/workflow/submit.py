@@ -84,6 +84,12 @@ async def submit(
         raise InvalidRun(f"missing secrets: {', '.join(missing)}; set them with `fasttrack secrets set NAME`")
 
     identifier = job_id or JobId(new_id())
+    if request.idempotency_key is not None:
+        # Waits for a request under the same key that is being handled right now; whoever comes first makes the job.
+        if not await remember_key(db, project, request.idempotency_key, digest, identifier):
+            known = await find_idempotent(db, project, request.idempotency_key)
+            assert known is not None
+            return await _same_job(db, project, known, digest)
     job = Job(
         id=identifier,
         project_id=project,
@@ -106,10 +112,6 @@ async def submit(
     instances = [decision.snapshot.instances[task.index] for task in pipeline.tasks]
     if not await insert_job(db, job, instances, names=[t.name for t in pipeline.tasks], by=request.by):
         raise Conflict(f"job {identifier} exists already")
-    if request.idempotency_key is not None:
-        key = request.idempotency_key
-        if not await remember_key(db, project, key, digest, identifier):
-            raise Conflict(f"another request with the idempotency key {key} is being handled; ask again")
     await append_events(db, decision.events)
     return Submitted(identifier, job.number, is_new=True)
 

@@ -197,7 +197,9 @@ class SessionBackend(Protocol):
         """Names of sessions that changed: hints to look, possibly lost, repeated or unknown."""
 
 
-async def wait_until_terminal(backend: SessionBackend, name: str, *, timeout: float, every: float = 0.02) -> Observation:
+async def wait_until_terminal(
+    backend: SessionBackend, name: str, *, timeout: float, every: float = 0.02
+) -> Observation:
     """Observe until the session is over (for tests and tools). :raises TimeoutError: it is not."""
     async with asyncio.timeout(timeout):
         while True:

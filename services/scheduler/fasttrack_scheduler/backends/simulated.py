@@ -326,7 +326,9 @@ class SimulatedSite:
 class SimulatedBackend:
     """A scheduler's view of a `SimulatedSite`."""
 
-    def __init__(self, site: SimulatedSite, *, fence: timedelta = timedelta(seconds=2), name: str = "simulated") -> None:
+    def __init__(
+        self, site: SimulatedSite, *, fence: timedelta = timedelta(seconds=2), name: str = "simulated"
+    ) -> None:
         self.world = site
         self.site = name
         self.fence = fence

@@ -48,5 +48,7 @@ async def repeat(
             await asyncio.sleep(wait)
             continue
         if wait > 0:
+            # Not wait_for: in Python 3.11 it swallows a cancellation that meets a wake-up.
             with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await wake.wait()

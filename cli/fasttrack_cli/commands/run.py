@@ -1,0 +1,178 @@
+"""`fasttrack run`: start a job from a file or a stored pipeline, and watch it if wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..exits import OK
+from ..invocation import Invocation
+from ..output import plural, problem_json
+
+if TYPE_CHECKING:
+    from ..starting import FromFile, FromVersion, Start
+    from ..workbench import Workbench
+
+SCHEDULER = Annotated[
+    bool | None,
+    typer.Option(
+        "--scheduler/--no-scheduler",
+        help="Run a scheduler in this process while waiting. By default only with the embedded database, where "
+        "nobody else may be running one.",
+        show_default=False,
+    ),
+]
+
+
+async def run(
+    call: Invocation,
+    what: Annotated[
+        str, typer.Argument(metavar="FILE|PIPELINE", help="A pipeline file (`-` is standard input), or a name.")
+    ],
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", metavar="K=V", help="A parameter's value; may be repeated.")
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", metavar="TASK", help="Do not run this task; it counts as done.")
+    ] = None,
+    priority: Annotated[
+        int | None, typer.Option(min=-100, max=100, help="Larger is more urgent; over the file's own.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="Idempotency key: the same key and request give the same job."),
+    ] = None,
+    message: Annotated[str | None, typer.Option("--message", "-m", help="Of the version, if one is published.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Which version of a named pipeline; else its newest.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch the job until it is over.")] = False,
+    scheduler: SCHEDULER = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, then take it back.")] = False,
+) -> int:
+    """Start a job of a pipeline file, or of a stored pipeline.
+
+    A file is published first: when it means something new, as a new version. With `--wait` the graph is shown while
+    it runs, and the exit code is the job's: 0 succeeded, 1 failed or cancelled. Ctrl-C ends the watching, never the job.
+
+    Without `--wait` the job's id is printed, and whoever runs a scheduler (`fasttrack up`) takes it up.
+
+    Example: `fasttrack run train.yaml --param epochs=3 --skip report --wait`
+    """
+    from fasttrack.workflow.submit import RunRequest
+
+    from ..starting import FromFile, origin_of, start_job
+    from ..watching import tell_outcome, verdict, wait_for_job
+
+    request = RunRequest(
+        params=_params(param or []), skip=tuple(skip or ()), priority=priority, idempotency_key=key
+    )
+    origin = origin_of(what, message=message or "", version=version)
+    _require_fitting(origin, message=message, version=version)
+    async with call.opened() as bench:
+        cursor = await bench.feed.here()  # before the job exists: nothing of it can be missed
+        start = await start_job(bench, origin, request, dry_run=dry_run)
+        if isinstance(origin, FromFile) and not call.out.as_json:
+            _tell_about_file(call, origin, start)
+        if dry_run:
+            return _tell_plan(call, start)
+        job = start.submitted.job_id
+        if not wait:
+            await _tell_started(call, bench, start)
+            return OK
+        _say_which(call, start)
+        state = await wait_for_job(bench, call.out, job, cursor, scheduler=scheduler)
+        if state is None:
+            return verdict(state)
+        return await tell_outcome(bench, call.out, job, **_start_json(start))
+
+
+def _params(pairs: list[str]) -> dict[str, str | int | float | bool]:
+    params: dict[str, str | int | float | bool] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{pair!r} is not of the form NAME=VALUE", param_hint="--param")
+        if name in params:
+            raise typer.BadParameter(f"{name} is given twice", param_hint="--param")
+        params[name] = value
+    return params
+
+
+def _require_fitting(origin: FromFile | FromVersion, *, message: str | None, version: int | None) -> None:
+    from ..starting import FromFile
+
+    if isinstance(origin, FromFile):
+        if version is not None:
+            raise typer.BadParameter(
+                "a file is run as it stands; give the pipeline's name to run a version", param_hint="--version"
+            )
+    elif message is not None:
+        raise typer.BadParameter("a message belongs to a file that is published", param_hint="--message")
+
+
+def _tell_about_file(call: Invocation, origin: FromFile, start: Start) -> None:
+    published = start.published
+    assert published is not None
+    for problem in published.warnings:
+        call.out.problem(origin.name, problem)
+    name, number = published.pipeline.name, published.version.number
+    if published.is_new:
+        call.out.say(f"published {name}, version {number}")
+    else:
+        call.out.say(f"{name} is unchanged: version {number}")
+
+
+def _say_which(call: Invocation, start: Start) -> None:
+    name, submitted = start.pipeline.name, start.submitted
+    if submitted.is_new:
+        call.out.say(f"{name} #{submitted.number}: job {submitted.job_id}, {plural(len(start.pipeline.tasks), 'task')}")
+    else:
+        call.out.say(f"this key was used before; its job is {name} #{submitted.number}, {submitted.job_id}")
+
+
+async def _tell_started(call: Invocation, bench: Workbench, start: Start) -> None:
+    from fasttrack.ids import short
+
+    from ..records import job_json
+    from ..watching import read_job
+    from ..workbench import is_scheduler_running
+
+    job = start.submitted.job_id
+    if call.out.as_json:
+        record, _ = await read_job(bench, job)
+        call.out.document({"job": job_json(record), **_start_json(start)})
+    else:
+        _say_which(call, start)
+        call.out.text(str(job))
+    match is_scheduler_running(bench.settings):
+        case False:
+            call.out.say("Nobody schedules here yet: it starts when `fasttrack up` runs, or watch and run it with")
+            call.out.say(f"  fasttrack job {short(job)} --wait")
+        case _:
+            call.out.say(f"Watch it with: fasttrack job {short(job)} --wait")
+
+
+def _tell_plan(call: Invocation, start: Start) -> int:
+    from ..view.picture import graph_text
+
+    if call.out.as_json:
+        plan = _start_json(start)
+        plan.pop("is_new_job")
+        call.out.document({"dry_run": True, **plan, "tasks": [task.name for task in start.pipeline.tasks]})
+        return OK
+    call.out.text(f"would run {start.pipeline.name}, version {start.version.number}; nothing was changed")
+    tasks = start.pipeline.tasks
+    call.out.text(graph_text(start.pipeline, lambda i: f"{tasks[i].name}{'  (skipped)' if tasks[i].skip else ''}"))
+    return OK
+
+
+def _start_json(start: Start) -> dict[str, Any]:
+    from ..records import version_json
+
+    published = start.published
+    return {
+        "is_new_job": start.submitted.is_new,
+        "version": version_json(start.pipeline.name, start.version),
+        "is_new_version": published is not None and published.is_new,
+        "warnings": [problem_json(p) for p in published.warnings] if published is not None else [],
+    }

@@ -1,0 +1,28 @@
+"""Log lines of a command: to standard error, whatever stands there at that moment."""
+
+from __future__ import annotations
+
+import sys
+
+import structlog
+
+from fasttrack import telemetry
+from fasttrack.settings import Settings
+
+
+class _StandardError:
+    """Looks the stream up at each line: while a live view is shown, lines must appear above it."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def set_up_logging(settings: Settings, log_level: str) -> None:
+    """Log from `log_level` on, unless the settings name a level."""
+    if "log_level" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"log_level": log_level})
+    telemetry.set_up_logging(settings)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(_StandardError()))  # type: ignore[arg-type]

@@ -1,0 +1,135 @@
+"""What holds for one command line: the options every command takes, its settings and its output.
+
+A command is a function, plain or asynchronous, that takes an `Invocation` and returns an exit code or `None`;
+`command` gives it the common options.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .output import Output
+
+if TYPE_CHECKING:
+    from fasttrack.settings import Settings
+
+    from .workbench import Workbench
+
+_PANEL = "Everywhere"
+JSON = Annotated[
+    bool, typer.Option("--json", help="Print JSON: one document, or one object per line.", rich_help_panel=_PANEL)
+]
+STATE_DIR = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        help="Where the embedded servers and the local backend keep their files.",
+        rich_help_panel=_PANEL,
+    ),
+]
+PROJECT = Annotated[
+    str | None, typer.Option("--project", metavar="NAME", help="The project to work in.", rich_help_panel=_PANEL)
+]
+DEBUG = Annotated[
+    bool, typer.Option("--debug", help="Show where an error came from, and more log lines.", rich_help_panel=_PANEL)
+]
+
+
+class Invocation:
+    """One command line."""
+
+    def __init__(self, *, as_json: bool = False, debug: bool = False) -> None:
+        self.as_json = as_json
+        self.debug = debug
+        self.state_dir: Path | None = None
+        self.project: str | None = None
+
+    def merge(self, *, as_json: bool, state_dir: Path | None, project: str | None, debug: bool) -> None:
+        """Take what was given before or after the command's name; after counts more."""
+        self.as_json = self.as_json or as_json
+        self.debug = self.debug or debug
+        self.state_dir = state_dir or self.state_dir
+        self.project = project or self.project
+
+    @cached_property
+    def out(self) -> Output:
+        """Where answers and messages go."""
+        return Output(as_json=self.as_json)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings with the options of this command line over them. :raises InvalidInput: one is not valid."""
+        from .configuration import load_settings
+
+        return load_settings(self.overrides)
+
+    @asynccontextmanager
+    async def opened(self, *, log_level: str = "warning") -> AsyncIterator[Workbench]:
+        """The workbench of this command. Logs go to standard error, from `log_level` on unless a setting says else."""
+        from .diagnostics import set_up_logging
+        from .workbench import opened
+
+        set_up_logging(self.settings, log_level)
+        async with opened(self.settings) as bench:
+            yield bench
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Settings that this command line gives."""
+        given: dict[str, Any] = {"state_dir": self.state_dir, "project": self.project}
+        if self.debug:
+            given["log_level"] = "debug"
+        return {name: value for name, value in given.items() if value is not None}
+
+
+_current: ContextVar[Invocation] = ContextVar("fasttrack_invocation")
+
+
+def new_invocation(*, as_json: bool, debug: bool) -> Invocation:
+    """Begin a command line. Both are known before it is parsed, so that its faults can be told the right way."""
+    call = Invocation(as_json=as_json, debug=debug)
+    _current.set(call)
+    return call
+
+
+def invocation() -> Invocation:
+    """The command line that is being run."""
+    return _current.get()
+
+
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as typer wants it: without its first parameter, with the common options at the end."""
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    common = list(inspect.signature(_common, eval_str=True).parameters.values())
+
+    @wraps(function)
+    def run(**given: Any) -> int | None:
+        call = invocation()
+        call.merge(**{parameter.name: given.pop(parameter.name) for parameter in common})
+        result = function(call, **given)
+        if inspect.iscoroutine(result):
+            from .running import run_async
+
+            result = run_async(result)
+        return result if isinstance(result, int) else None
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *common)]
+    run.__signature__ = inspect.Signature(parameters, return_annotation=int | None)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    del run.__wrapped__  # type: ignore[attr-defined]  # typer would look through it
+    return run
+
+
+def _common(
+    as_json: JSON = False, state_dir: STATE_DIR = None, project: PROJECT = None, debug: DEBUG = False
+) -> None:
+    """Carries the options of every command in its signature."""

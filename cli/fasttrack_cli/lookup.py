@@ -1,0 +1,27 @@
+"""Finding what a person named, or saying that it is not there."""
+
+from __future__ import annotations
+
+from fasttrack.db import Db
+from fasttrack.db.jobs import InstanceRecord, JobRecord, list_instances
+from fasttrack.db.pipelines import PipelineRecord, find_pipeline
+from fasttrack.errors import NotFound
+from fasttrack.ids import ProjectId
+
+
+async def require_pipeline(db: Db, project: ProjectId, name: str) -> PipelineRecord:
+    """The pipeline of that name. :raises NotFound: there is none."""
+    pipeline = await find_pipeline(db, project, name)
+    if pipeline is None:
+        raise NotFound(f"there is no pipeline named {name}")
+    return pipeline
+
+
+async def require_task(db: Db, job: JobRecord, name: str) -> InstanceRecord:
+    """The job's task of that name. :raises NotFound: it has none; the sentence names those it has."""
+    tasks = await list_instances(db, job.id)
+    found = next((task for task in tasks if task.name == name), None)
+    if found is None:
+        names = ", ".join(task.name for task in tasks[:20]) + (", …" if len(tasks) > 20 else "")
+        raise NotFound(f"job {job.id} has no task named {name}; it has {names}")
+    return found

@@ -1,0 +1,369 @@
+"""The machine's sessions as one scheduler changes them: plain functions over files, run in one thread by `backend`.
+
+Everything here can be repeated, or cut short by kill -9 at any line: another scheduler, or the next start, goes on from
+what the files say.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from errno import E2BIG, ENOENT
+from uuid import UUID, uuid4
+
+import orjson
+
+from fasttrack.domain.pipeline import Mount
+from fasttrack.errors import FastTrackError
+from fasttrack.ids import JobId, PipelineId
+from fasttrack.settings import Settings
+
+from ..base import Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus, Workspace
+from . import capacity, ending, queue
+from .devices import variables
+from .environment import environment
+from .folders import folders_of
+from .journal import SessionDir, Started, session_names, write_new
+from .launcher import launch
+from .ledger import Entry, Ledger
+from .outcome import look_at, session_id_of
+from .process import is_running, myself, oom_kills
+from .sandbox import Sandbox, find_sandbox
+
+LONGEST_TEXT = 128 * 1024
+"""Bytes of one argument or variable that Linux refuses."""
+
+TAKE_OVER_AFTER = 2.0
+"""Seconds after which a session that a dead scheduler was about to start is started by another."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one turn of the site did."""
+
+    refused: dict[str, FastTrackError] = field(default_factory=dict)
+    """Arrivals that did not get in, and why."""
+    seen: dict[str, Observation] = field(default_factory=dict)
+    """Arrivals that are in, as they are now."""
+    launched: dict[str, int] = field(default_factory=dict)
+    """Session name to the launcher that must be reaped."""
+    again: list[str] = field(default_factory=list)
+    """Sessions that could not be started for now and have to be tried again."""
+    stillborn: list[str] = field(default_factory=list)
+    """Sessions that ended without a start; the next turn lets them out."""
+    over: dict[str, Observation] = field(default_factory=dict)
+    rubbish: list[str] = field(default_factory=list)
+    """Directories to remove, however long that takes."""
+    live: dict[str, str] = field(default_factory=dict)
+    """Every session of the site that is not over, with its owner."""
+
+
+class Site:
+    """The state directory's sessions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.folder = settings.state_dir.absolute() / "local"
+        self.sessions = str(self.folder / "sessions")
+        self.ledger = Ledger(self.folder)
+        self.totals: Mapping[str, Decimal] = {}
+        self.used: Mapping[str, Decimal] = {}
+        self.sandbox = Sandbox("", (), "not tried yet")
+        self.me = ""
+        self.id = UUID(int=0)
+        self._settings = settings
+
+    def open(self) -> None:
+        """Make the directories and find out about the machine."""
+        os.makedirs(self.sessions, mode=0o700, exist_ok=True)
+        os.chmod(self.folder, 0o700)
+        self.id = self._identity()
+        self.me = myself()
+        self.totals = capacity.find(self._settings.local_slots)
+        self.sandbox = find_sandbox(self._settings.local_sandbox)
+
+    def directory(self, name: str) -> SessionDir:
+        return SessionDir(self.sessions, name)
+
+    def session_id(self, name: str) -> str:
+        return session_id_of(self.id, name)
+
+    def look(self, name: str) -> Observation | None:
+        """The session as the files show it."""
+        entry = self.ledger.entries.get(name)
+        if entry is not None and entry.owner:
+            return look_at(self.directory(name), self.session_id(name), unstarted=SessionStatus.PREPARING)
+        return look_at(self.directory(name), self.session_id(name), reason=self.why_waiting(name))
+
+    def why_waiting(self, name: str) -> str:
+        entry = self.ledger.entries.get(name)
+        return "" if entry is None else queue.why_waiting(entry.slots, self.used, self.totals)
+
+    def require_acceptable(self, spec: SessionSpec) -> None:
+        """:raises SessionRefused: this machine will never run it."""
+        capacity.require_possible(spec.slots, self.totals)
+        folders_of(spec.workspace, self._settings)
+        if self._settings.local_sandbox == "always" and not self.sandbox.is_on:
+            raise SessionRefused(
+                f"FASTTRACK_LOCAL_SANDBOX=always, and tasks cannot be isolated: {self.sandbox.why_not}"
+            )
+
+    def turn(
+        self,
+        arrivals: Iterable[SessionSpec],
+        known: Iterable[str],
+        endings: Iterable[str],
+        again: Iterable[str],
+        bell: int,
+    ) -> Turn:
+        """Let in, let out, give the freed room to whoever is next, and start those that got it.
+
+        `known` are sessions on disk that the ledger should list; `again` are ours that could not be started before.
+        """
+        done = Turn()
+        entering = [*known, *(spec.name for spec in arrivals if self._admit(spec, done))]
+        for name in endings:
+            if (seen := self.conclude(name)) is not None:
+                done.over[name] = seen
+        now = time.time()
+        with self.ledger.locked() as entries:
+            for name in done.over:
+                entries.pop(name, None)
+            for name in entering:
+                self._enter(name, entries)
+            chosen = [*again, *self._take_over(entries, now)]
+            chosen += queue.place(entries, self.totals, owner=self.me, now=now)
+            self.used = queue.in_use(entries.values())
+            done.live = {name: entry.owner for name, entry in entries.items()}
+        for name in done.over:
+            if (scratch := self.directory(name).clear()) is not None:
+                done.rubbish.append(scratch)
+        for name in chosen:
+            self._start(name, done, bell)
+        for name in entering:
+            if (seen := self.look(name)) is not None:
+                done.seen[name] = seen
+        return done
+
+    def glance(self) -> bool:
+        """Whether another scheduler changed who waits and who runs; cheap."""
+        return self.ledger.refresh()
+
+    def unlisted(self) -> list[str]:
+        """Live sessions that the ledger does not know: it was lost, or a scheduler died at the wrong moment."""
+        self.ledger.refresh()
+        names = [name for name in session_names(self.folder / "sessions") if name not in self.ledger.entries]
+        return [name for name in names if self.directory(name).ended() is None and self.directory(name).exists()]
+
+    def conclude(self, name: str) -> Observation | None:
+        """The end of a session whose keeper is gone, recorded if the keeper could not; `None` if it is not over."""
+        directory = self.directory(name)
+        started = directory.started()
+        if directory.ended() is None:
+            if started is None or (started.keeper is not None and started.keeper.is_alive):
+                return None
+            # Its record may have been written between the two looks.
+            if directory.ended() is None:
+                ending.force(started, self.session_id(name))
+                asked = directory.ending()
+                if asked is None:
+                    directory.write_ended("lost", "lost: it ended and left no exit code")
+                else:
+                    directory.write_ended(asked.cause, "")
+        return self.look(name)
+
+    def begin_stop(self, name: str, deadline: float) -> Started | None:
+        """Say that the session is being ended; returns what to end, or `None` if nothing runs (any more)."""
+        directory = self.directory(name)
+        if directory.ended() is not None or not directory.exists():
+            return None
+        if directory.claim_unstarted():
+            directory.write_ended("stop", "it was ended by request before it started")
+            return None
+        # A keeper that has just made its record may still be writing it.
+        directory.write_ending("stop", str(deadline))
+        return directory.started()
+
+    def prune(self, before: datetime) -> int:
+        """Remove sessions that ended before this moment; returns how many."""
+        count = 0
+        for name in session_names(self.folder / "sessions"):
+            directory = self.directory(name)
+            ended = directory.ended()
+            if ended is not None and ended.at < before:
+                directory.remove()
+                count += 1
+        return count
+
+    def _admit(self, spec: SessionSpec, done: Turn) -> bool:
+        directory = self.directory(spec.name)
+        try:
+            if not directory.exists():
+                self._require_acceptable(spec)
+                self._create(directory, spec)
+        except SessionRefused as error:
+            done.refused[spec.name] = error
+        except OSError as error:
+            done.refused[spec.name] = unavailable(error)
+        return spec.name not in done.refused
+
+    def _require_acceptable(self, spec: SessionSpec) -> None:
+        require_startable(spec)
+        capacity.require_possible(spec.slots, self.totals)
+        folders_of(spec.workspace, self._settings)
+        if self._settings.local_sandbox == "always" and not self.sandbox.is_on:
+            raise SessionRefused(
+                f"FASTTRACK_LOCAL_SANDBOX=always, and tasks cannot be isolated: {self.sandbox.why_not}"
+            )
+
+    def _create(self, directory: SessionDir, spec: SessionSpec) -> None:
+        where = spec.workspace
+        directory.create(
+            {
+                "session_id": self.session_id(spec.name),
+                "slots": {slot: str(amount) for slot, amount in spec.slots.items() if amount},
+                "priority": spec.priority,
+                "image": spec.image,
+                "cluster_size": spec.cluster_size,
+                "pipeline": str(where.pipeline_id),
+                "job": str(where.job_id),
+                "task": where.task,
+                "inputs": where.inputs,
+                "mounts": [(mount.folder, mount.alias) for mount in where.mounts],
+            },
+            {"command": spec.command, "envs": dict(spec.envs)},
+        )
+
+    def _enter(self, name: str, entries: dict[str, Entry]) -> None:
+        directory = self.directory(name)
+        if name in entries or directory.ended() is not None:
+            return
+        spec = directory.spec()
+        started = directory.started()
+        slots = {slot: Decimal(amount) for slot, amount in spec["slots"].items()}
+        entry = Entry(slots, spec["priority"], self.ledger.next_arrival())
+        if started is not None:
+            # Known again after the ledger was lost.
+            entry.owner, entry.devices = self.me, orjson.loads(started.facts.get("held", "{}"))
+        entries[name] = entry
+
+    def _take_over(self, entries: dict[str, Entry], now: float) -> list[str]:
+        taken = []
+        for name, entry in entries.items():
+            if not entry.owner or entry.owner == self.me or now - entry.since < TAKE_OVER_AFTER:
+                continue
+            if not is_running(entry.owner) and self.directory(name).started() is None:
+                entry.owner, entry.since = self.me, now
+                taken.append(name)
+        return taken
+
+    def _start(self, name: str, done: Turn, bell: int) -> None:
+        directory = self.directory(name)
+        if directory.started() is not None or directory.ended() is not None:
+            return
+        try:
+            done.launched[name] = self._launch(directory, done, bell)
+        except (SessionRefused, ValueError) as error:
+            self._give_up(directory, "refused", str(error), done)
+        except OSError as error:
+            if error.errno == E2BIG:
+                self._give_up(directory, "refused", "its command and variables are too long for the system", done)
+            elif error.errno == ENOENT and not os.path.exists(f"{directory.path}/secrets.json"):
+                self._give_up(directory, "lost", "its command is not known any more", done)
+            else:
+                done.again.append(name)
+
+    def _give_up(self, directory: SessionDir, cause: str, sentence: str, done: Turn) -> None:
+        if directory.claim_unstarted():
+            directory.write_ended(cause, sentence)
+        done.stillborn.append(directory.name)
+
+    def _launch(self, directory: SessionDir, done: Turn, bell: int) -> int:
+        spec, secrets = directory.spec(), directory.secrets()
+        entry = self.ledger.entries[directory.name]
+        folders = folders_of(_workspace(spec), self._settings)
+        if (old := folders.make_ready()) is not None:
+            done.rubbish.append(old)
+        held = {pool: dict(parts) for pool, parts in entry.devices.items()}
+        if not self.sandbox.is_on:
+            for real, alias in folders.mounts:
+                link = f"{directory.work}/{alias}"
+                os.makedirs(os.path.dirname(link), exist_ok=True)
+                if not os.path.lexists(link):
+                    os.symlink(real, link)
+        facts = {
+            "isolation": "bubblewrap" if self.sandbox.is_on else f"none: {self.sandbox.why_not}",
+            "oom_kills": oom_kills(),
+        }
+        if held:
+            facts["devices"] = "; ".join(f"{pool}: {', '.join(parts)}" for pool, parts in held.items())
+            facts["held"] = orjson.dumps(held).decode()
+        if spec["cluster_size"] > 1:
+            facts["cluster"] = f"1 of {spec['cluster_size']} containers: the local backend runs one process"
+        env = environment(
+            name=directory.name,
+            session_id=spec["session_id"],
+            image=spec["image"],
+            asked=secrets["envs"],
+            devices=variables(held, self.totals),
+            folders=folders,
+            work=None if self.sandbox.is_on else directory.work,
+        )
+        return launch(
+            directory.name,
+            directory.path,
+            self.sandbox.argv(["/bin/sh", "-c", secrets["command"]], folders, directory.work),
+            env=env,
+            cwd=directory.work,
+            facts=orjson.dumps(facts),
+            bell=bell,
+        )
+
+    def _identity(self) -> UUID:
+        path = self.folder / "site"
+        fresh = self.folder / f"site-{uuid4().hex}"
+        write_new(str(fresh), f"{uuid4()}\n".encode())
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+        return UUID(path.read_text().strip())
+
+
+def require_startable(spec: SessionSpec) -> None:
+    """Pass if the system could start this. :raises SessionRefused: no process can have such a name or command."""
+    if not re.fullmatch(r"\w[\w.-]{0,199}", spec.name, re.ASCII):
+        raise SessionRefused(f"{spec.name!r} is not a session name")
+    for what, text in (
+        ("command", spec.command),
+        *((f"variable {key}", f"{key}={spec.envs[key]}") for key in spec.envs),
+    ):
+        if "\0" in text:
+            raise SessionRefused(f"its {what} holds a NUL character")
+        if len(text.encode(errors="replace")) >= LONGEST_TEXT:
+            raise SessionRefused(f"its {what} is longer than {LONGEST_TEXT - 1} bytes, the most the system takes")
+
+
+def unavailable(error: OSError) -> SessionBackendUnavailable:
+    """A failure of the file system, for the engine: it may go away."""
+    return SessionBackendUnavailable(f"the local backend cannot use its state directory: {error.strerror or error}")
+
+
+def _workspace(spec: Mapping[str, object]) -> Workspace:
+    mounts = spec["mounts"]
+    inputs = spec["inputs"]
+    assert isinstance(mounts, list)
+    assert isinstance(inputs, list)
+    return Workspace(
+        PipelineId(UUID(str(spec["pipeline"]))),
+        JobId(UUID(str(spec["job"]))),
+        str(spec["task"]),
+        tuple(inputs),
+        tuple(Mount(folder, alias) for folder, alias in mounts),
+    )

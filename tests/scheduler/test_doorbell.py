@@ -1,0 +1,80 @@
+"""The doorbell on the real Valkey: it shortens waiting, and nothing depends on it (I18)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import redis.asyncio as redis
+
+from fasttrack.db import Database
+from fasttrack.domain.states import JobState
+from fasttrack.doorbell import Doorbell
+from fasttrack.ids import JobId, ProjectId, new_id
+from fasttrack.settings import Settings
+from tests.engine import Engine
+from tests.factories import a_file
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def slow_settings(settings: Settings) -> Settings:
+    """A scheduler that would look by itself only after a long time."""
+    return settings.model_copy(update={"reconcile_interval": type(settings.reconcile_interval)(seconds=60)})
+
+
+@pytest.fixture
+def rung(database: Database, project: ProjectId, slow_settings: Settings, doorbell: Doorbell) -> Engine:
+    """The engine with its bell wired."""
+    return Engine(database, project, slow_settings, doorbell)
+
+
+async def test_a_rung_job_is_looked_at_at_once(rung: Engine) -> None:
+    async with rung.scheduling():
+        first = await rung.submit(a_file({"a": ""}))
+        await rung.doorbell.ring([first])  # type: ignore[union-attr]
+        assert await rung.ended(first, within=10) is JobState.SUCCEEDED
+
+
+async def test_ids_arrive_at_exactly_one_listener(doorbell: Doorbell, redis_url: str) -> None:
+    heard: list[JobId] = []
+    others = [Doorbell(redis_url), Doorbell(redis_url)]
+    tasks = [asyncio.create_task(o.serve(heard.extend)) for o in others]
+    jobs = [JobId(new_id()) for _ in range(20)]
+    for job in jobs:
+        await doorbell.ring([job])
+    await eventually(lambda: len(heard) >= 20)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for other in others:
+        await other.close()
+    assert sorted(heard) == sorted(jobs)
+
+
+async def test_an_emptied_redis_loses_nothing(engine: Engine, redis_url: str) -> None:
+    jobs = [await engine.submit(a_file({"a": "", "b": "a"})) for _ in range(5)]
+    client = redis.Redis.from_url(redis_url)
+    async with engine.scheduling():
+        await client.flushall()
+        assert [await engine.ended(j) for j in jobs] == [JobState.SUCCEEDED] * 5
+    await client.aclose()
+
+
+async def test_without_redis_nobody_waits_and_nothing_raises() -> None:
+    silent = Doorbell("redis://127.0.0.1:1/0")
+    async with asyncio.timeout(2):
+        await silent.ring([JobId(new_id())])
+        await silent.announce(1)
+    await silent.close()
+
+
+async def test_what_travels_is_json_and_not_pickle(doorbell: Doorbell, redis_url: str) -> None:
+    """Whoever can write to Redis must not run code in our processes (S69)."""
+    job = JobId(new_id())
+    await doorbell.ring([job])
+    client = redis.Redis.from_url(redis_url)
+    keys = [k async for k in client.scan_iter("arq:job:*")]
+    texts = [await client.get(k) for k in keys]
+    await client.aclose()
+    assert any(t is not None and t.startswith(b"{") and str(job).encode() in t for t in texts)
