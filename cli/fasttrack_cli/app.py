@@ -9,21 +9,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fasttrack.errors import FastTrackError
 
-from .commands import database, doctor, documents, jobs, logs, pipelines, secrets, servers_up, settings, validate
+from .commands import database, doctor, documents, jobs, logs, machine, pipelines, secrets, settings, validate
 from .commands import run as runs
 from .exits import INTERRUPTED, exit_code_of
-from .invocation import DEBUG, JSON, PROJECT, STATE_DIR, Invocation, command, invocation, new_invocation
-from .output import Output, print_error
+from .invocation import DEBUG, JSON, PROJECT, STATE_DIR, Invocation, ReaderLeft, command, invocation, new_invocation
+from .output import print_error
 
 _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
-    ("This machine", (("up", servers_up.up), ("down", servers_up.down), ("doctor", doctor.doctor))),
+    ("This machine", (("up", machine.up), ("down", machine.down), ("doctor", doctor.doctor))),
     (
         "Pipelines",
         (
@@ -61,7 +60,7 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 the answer is no, 2 wrong input, 3 not found, 4 a part is unavailable, 5 conflict, "
     "70 a fault in FastTrack itself, 130 interrupted.",
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
 )
 
 
@@ -91,7 +90,7 @@ def _assemble() -> None:
         for name, function in commands:
             app.command(name, rich_help_panel=panel)(command(function))
     for name, text, commands in _GROUPS:
-        group = typer.Typer(name=name, help=text, rich_markup_mode="rich", no_args_is_help=True)
+        group = typer.Typer(name=name, help=text, rich_markup_mode="markdown", no_args_is_help=True)
         for inner, function in commands:
             group.command(inner)(command(function))
         app.add_typer(group, rich_help_panel="Set-up")
@@ -112,7 +111,7 @@ def run(args: Sequence[str]) -> int:
         return _usage(call, error)
     except typer.Abort:
         return INTERRUPTED
-    except BrokenPipeError:
+    except ReaderLeft:
         return _reader_left()
     except FastTrackError as error:
         if call.debug:
@@ -167,5 +166,3 @@ def _reader_left() -> int:
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-

@@ -22,7 +22,6 @@ class _StandardError:
 
 def set_up_logging(settings: Settings, log_level: str) -> None:
     """Log from `log_level` on, unless the settings name a level."""
-    if "log_level" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"log_level": log_level})
-    telemetry.set_up_logging(settings)
+    named = "log_level" in settings.model_fields_set
+    telemetry.set_up_logging(settings.log_level if named else log_level, settings.log_format)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(_StandardError()))  # type: ignore[arg-type]

@@ -68,9 +68,7 @@ async def follow(bench: Workbench, board: Board, cursor: Cursor, viewer: Viewer,
 
 
 class _Following:
-    def __init__(
-        self, bench: Workbench, board: Board, cursor: Cursor, viewer: Viewer, is_scheduling: bool
-    ) -> None:
+    def __init__(self, bench: Workbench, board: Board, cursor: Cursor, viewer: Viewer, is_scheduling: bool) -> None:
         self.bench = bench
         self.board = board
         self.cursor = cursor
@@ -80,9 +78,8 @@ class _Following:
 
     async def listen(self) -> None:
         """Hear that the feed has moved."""
-        async with aclosing(self.bench.doorbell.feed_moves()) as moves:  # type: ignore[type-var]
-            async for _ in moves:
-                self.wake.set()
+        async for _ in self.bench.doorbell.feed_moves():
+            self.wake.set()
 
     async def follow(self) -> None:
         """Take event after event until the job is over."""
@@ -107,7 +104,7 @@ class _Following:
 
     async def _take_events(self) -> None:
         feed = self.bench.feed.follow(self.cursor, job=self.board.job.id, wake=self.wake)
-        async with aclosing(feed) as events:  # type: ignore[type-var]
+        async with aclosing(feed) as events:
             async for self.cursor, event in events:
                 self._take(event)
                 if self.board.state.is_terminal:

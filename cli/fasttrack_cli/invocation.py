@@ -44,6 +44,10 @@ DEBUG = Annotated[
 ]
 
 
+class ReaderLeft(Exception):
+    """Whoever read our output is gone."""
+
+
 class Invocation:
     """One command line."""
 
@@ -115,21 +119,22 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(**given: Any) -> int | None:
         call = invocation()
         call.merge(**{parameter.name: given.pop(parameter.name) for parameter in common})
-        result = function(call, **given)
-        if inspect.iscoroutine(result):
-            from .running import run_async
+        try:
+            result = function(call, **given)
+            if inspect.iscoroutine(result):
+                from .running import run_async
 
-            result = run_async(result)
+                result = run_async(result)
+        except BrokenPipeError:
+            raise ReaderLeft from None  # typer would end the process by itself
         return result if isinstance(result, int) else None
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *common)]
     run.__signature__ = inspect.Signature(parameters, return_annotation=int | None)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
-    del run.__wrapped__  # type: ignore[attr-defined]  # typer would look through it
+    del run.__wrapped__  # typer would look through it
     return run
 
 
-def _common(
-    as_json: JSON = False, state_dir: STATE_DIR = None, project: PROJECT = None, debug: DEBUG = False
-) -> None:
+def _common(as_json: JSON = False, state_dir: STATE_DIR = None, project: PROJECT = None, debug: DEBUG = False) -> None:
     """Carries the options of every command in its signature."""

@@ -143,8 +143,6 @@ def version_json(pipeline: str, version: VersionRecord) -> dict[str, Any]:
     }
 
 
-def job_document(
-    job: JobRecord, tasks: Sequence[InstanceRecord], settings: Settings, now: datetime
-) -> dict[str, Any]:
+def job_document(job: JobRecord, tasks: Sequence[InstanceRecord], settings: Settings, now: datetime) -> dict[str, Any]:
     """A job with its tasks for programs."""
     return {"job": job_json(job), "tasks": [task_json(task, job, settings, now) for task in tasks]}

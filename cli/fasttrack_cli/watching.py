@@ -89,7 +89,7 @@ async def tell_outcome(bench: Workbench, out: Output, job: JobId, **more: Any) -
         out.facts(places(bench, record, tasks))
     if record.state is not JobState.SUCCEEDED:
         reason = f": {record.reason}" if record.reason else ""
-        out.say(f"job {short(record.id)} is {record.state}{reason}")
+        out.say(f"{record.pipeline} #{record.number} is {record.state}{reason}")
     return verdict(record.state)
 
 

@@ -95,6 +95,11 @@ def _sharing(settings: Settings, what: str) -> Iterator[Presence | None]:
         yield presence
 
 
+def require_backend(settings: Settings) -> None:
+    """Pass if the session backend of the settings exists. :raises InvalidInput: it does not."""
+    make_backend(settings.backend, settings, SystemClock())
+
+
 def is_scheduler_running(settings: Settings) -> bool | None:
     """Whether some command of this state directory schedules; `None` with an outside database: it cannot be told."""
     return anyone_present(settings.state_dir, SCHEDULER) if settings.is_embedded else None
@@ -106,4 +111,3 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Receiver(BaseHTTPRequestHandler):
     """Answers `ok` to a message and `invalid_payload` to anything else, as Slack does."""
 
-    def do_POST(self) -> None:  # noqa: N802  the name that http.server calls
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         try:
             text = json.loads(body)["text"]
         except (ValueError, KeyError, TypeError):
             self._answer(400, b"invalid_payload")
             return
-        print(text, flush=True)
+        print(text, flush=True)  # noqa: T201
         self._answer(200, b"ok")
 
     def log_message(self, *_: object) -> None:
@@ -36,8 +37,6 @@ class Receiver(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0), Receiver)
-    print(f"http://127.0.0.1:{server.server_port}/services/T000/B000/XXXX", flush=True)
-    try:
+    print(f"http://127.0.0.1:{server.server_port}/services/T000/B000/XXXX", flush=True)  # noqa: T201
+    with suppress(KeyboardInterrupt):
         server.serve_forever()
-    except KeyboardInterrupt:
-        pass

@@ -6,11 +6,12 @@ Each has a default that is right on one machine. A bad value stops the process w
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -35,7 +36,15 @@ def _asyncpg(url: SecretStr | None) -> SecretStr | None:
     return SecretStr(f"postgresql+asyncpg://{rest}")
 
 
-Seconds = Annotated[timedelta, Field(ge=timedelta(0))]
+def _seconds(value: object) -> object:
+    """A number as a variable gives it, which is text; anything else is left to be read as ISO 8601."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)
+    return value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=timedelta(0))]
 
 
 class Settings(BaseSettings):

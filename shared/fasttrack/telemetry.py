@@ -10,8 +10,6 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Histogram
 
-from .settings import Settings
-
 PASSES = Counter("fasttrack_reconcile_passes", "Reconcile passes that were committed.")
 PASS_SECONDS = Histogram(
     "fasttrack_reconcile_pass_seconds",
@@ -24,9 +22,9 @@ SESSION_CALLS = Counter("fasttrack_session_calls", "Calls to the session backend
 LOOP_ERRORS = Counter("fasttrack_loop_errors", "Turns of a background loop that failed and will be repeated.", ["loop"])
 
 
-def set_up_logging(settings: Settings) -> None:
-    """Configure structlog for this process: lines for a terminal, one JSON object per line elsewhere."""
-    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+def set_up_logging(level: str, style: str = "auto") -> None:
+    """Configure structlog for this process: `text` lines, `json` objects, or by whether stderr is a terminal."""
+    as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
     renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
@@ -36,7 +34,7 @@ def set_up_logging(settings: Settings) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -41,13 +41,12 @@ def test_the_public_functions_of_shared_have_docstrings() -> None:
         if not module.startswith("shared/"):
             continue
         tree = ast.parse((ROOT / module).read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                is_public = not node.name.startswith("_")
-                is_inner = not any(
-                    node in getattr(c, "body", [])
-                    for c in [tree, *(n for n in tree.body if isinstance(n, ast.ClassDef))]
-                )
-                if is_public and not is_inner and ast.get_docstring(node) is None:
-                    silent.append(f"{module}:{node.lineno} {node.name}")
+        for owner in [tree, *(n for n in tree.body if isinstance(n, ast.ClassDef) and not n.name.startswith("_"))]:
+            silent += [
+                f"{module}:{node.lineno} {node.name}"
+                for node in owner.body
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                and not node.name.startswith("_")
+                and ast.get_docstring(node) is None
+            ]
     assert silent == []

@@ -40,6 +40,10 @@ from fasttrack_cli.servers.processes import LAUNCHER, bound_log, is_alive
 
 NOBODY = 65534
 
+# Databases are made and copied here again and again: in memory where there is enough of it. The path must be short.
+MEMORY = Path("/dev/shm")
+BASE = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 1_000_000_000 else Path("/tmp")
+
 
 def settings_for(state_dir: Path, **urls: str) -> Settings:
     return Settings(state_dir=state_dir, **{"database_url": None, "redis_url": None, **urls})  # type: ignore[arg-type]
@@ -48,7 +52,7 @@ def settings_for(state_dir: Path, **urls: str) -> Settings:
 @pytest.fixture
 async def state_dir() -> AsyncIterator[Path]:
     """A state directory that does not exist yet, with a short path, as a home has; its servers end with the test."""
-    home = Path(tempfile.mkdtemp(prefix="ft-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="ft-", dir=BASE))
     yield home / "state"
     await clean_up(home, home / "state")
 
@@ -56,7 +60,7 @@ async def state_dir() -> AsyncIterator[Path]:
 @pytest.fixture(scope="session")
 async def stopped() -> AsyncIterator[Path]:
     """A state directory whose servers have run: making a database is the slow part of a test."""
-    home = Path(tempfile.mkdtemp(prefix="ft-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="ft-", dir=BASE))
     await start(home / "state")
     await stop_servers(settings_for(home / "state"))
     yield home / "state"
@@ -109,7 +113,7 @@ async def is_answered(addresses: Addresses) -> bool:
 
 
 SCRIPT = """
-    import asyncio, json, sys
+    import json, sys, uvloop
     from pathlib import Path
     from fasttrack.errors import FastTrackError
     from fasttrack.settings import Settings
@@ -126,7 +130,7 @@ SCRIPT = """
             await stop_servers(settings)
         return {"started": found.started, "pids": pids}
 
-    print(json.dumps(asyncio.run(main())))
+    print(json.dumps(uvloop.run(main())))  # as a service does; the tests themselves run on asyncio's own loop
 """
 
 
@@ -187,12 +191,12 @@ async def test_the_first_call_starts_both_and_the_next_finds_them(
     await engine.dispose()
 
 
-async def test_only_the_owner_can_enter_what_the_servers_keep(state_dir: Path) -> None:
-    await start(state_dir)
+async def test_only_the_owner_can_enter_what_the_servers_keep(used_dir: Path) -> None:
+    await start(used_dir)
 
-    kept = [state_dir, *(state_dir / "servers" / name for name in ("", "postgres", "valkey"))]
+    kept = [used_dir, *(used_dir / "servers" / name for name in ("", "postgres", "valkey"))]
     assert [stat.S_IMODE(each.stat().st_mode) for each in kept] == [0o700] * 4
-    assert (state_dir / "format").read_text() == "1\n"
+    assert (used_dir / "format").read_text() == "1\n"
 
 
 async def test_processes_that_start_at_the_same_moment_share_one_pair_that_outlives_them(state_dir: Path) -> None:
@@ -317,15 +321,15 @@ async def test_stop_ends_valkey_then_the_database_with_its_open_connections(used
     connection.terminate()
 
 
-async def test_the_status_tells_what_runs_and_starts_nothing(state_dir: Path) -> None:
-    absent = await status(state_dir)
+async def test_the_status_tells_what_runs_and_starts_nothing(used_dir: Path) -> None:
+    absent = await status(used_dir / "absent")
     assert [(each.running, each.pid) for each in absent.values()] == [(False, None)] * 2
-    assert not state_dir.exists()
+    assert not (used_dir / "absent").exists()
 
-    await start(state_dir)
-    running = await status(state_dir)
-    await stop_servers(settings_for(state_dir))
-    stopped = await status(state_dir)
+    await start(used_dir)
+    running = await status(used_dir)
+    await stop_servers(settings_for(used_dir))
+    stopped = await status(used_dir)
 
     assert [each.version for each in running.values()] == ["18.6", "9.1.2"]
     assert 30e6 < (running["postgres"].data_bytes or 0) < 100e6
@@ -333,8 +337,8 @@ async def test_the_status_tells_what_runs_and_starts_nothing(state_dir: Path) ->
 
 
 @pytest.mark.parametrize("name", ["long-" + "x" * 150, "a, b: 100% ü"], ids=["long", "characters"])
-async def test_a_path_that_sockets_cannot_have_gets_a_short_directory(state_dir: Path, name: str) -> None:
-    place = state_dir.parent / name
+async def test_a_path_that_sockets_cannot_have_gets_a_short_directory(used_dir: Path, name: str) -> None:
+    place = used_dir.rename(used_dir.with_name(name))
     first = await start(place)
     try:
         assert await is_answered(first)

@@ -191,6 +191,11 @@ def test_a_dependency_stands_once():
             "`any_of` lists the accelerators to choose from, so `cuda.shares` cannot stand here too. Make it the first entry "
             "of `any_of`.",
         ),
+        (
+            "resource_opts: {shmem: 1g}\nany_of: [{resources: {mem: 512m, tpu.device: 1}}]",
+            "any_of[0].resources.mem",
+            "This leaves nothing beside the task's `shmem`, which is part of `mem`. Ask for more.",
+        ),
         ("cluster_size: 0", "cluster_size", "0 is out of range: `cluster_size` is from 1 to 1,024."),
         (
             "cluster_mode: many",
@@ -425,3 +430,9 @@ def test_a_chain_of_ten_thousand_tasks_is_compiled():
     tasks = [{"name": f"t{i}", "command": "ls", "dependencies": [f"t{i - 1}"] if i else []} for i in range(10_000)]
     pipeline = compile_document(document_from_json({"name": "p", "tasks": tasks}))
     assert pipeline.tasks[9_999].needs == (9_998,)
+
+
+def test_a_processor_may_be_the_last_choice():
+    _, pipeline, problems = load_pipeline(one_task("any_of: [{resources: {tpu.device: 1}}, {resources: {cpu: 32}}]"))
+    assert problems == ()
+    assert [choice.slots["cpu"] for choice in pipeline.tasks[0].any_of] == [1, 32]

@@ -175,8 +175,10 @@ def test_deeply_nested_substitutions_are_scanned():
 
 
 @pytest.mark.parametrize(
-    "command", ['ssh sub1 "run ${{ params.x }}"', 'bash -c "run ${{ params.x }}"', "eval ${{ params.x }}"]
-)
+    "command",
+    ['ssh sub1 "run ${{ params.x }}"', 'bash -c "run ${{ params.x }}"', "eval ${{ params.x }}", "sh -ec ${{ params.x }}",
+     'cd a && ssh -p 22 sub1 run ${{ params.x }}'],
+)  # fmt: skip
 def test_a_value_that_a_second_shell_would_read_is_warned_about(command):
     block = f"name: p\n{PARAMS}\ntasks:\n  - name: a\n    command: '{command}'\n    environment: {{image: i}}\n"
     found = load_pipeline(block)[2]
@@ -185,8 +187,10 @@ def test_a_value_that_a_second_shell_would_read_is_warned_about(command):
 
 
 @pytest.mark.parametrize(
-    "command", ["python run.sh -c ${{ params.x }}", "echo ssh; ls ${{ params.x }}", "push -c ${{ params.x }}"]
-)
+    "command",
+    ["python run.sh -c ${{ params.x }}", "echo ssh; ls ${{ params.x }}", "push -c ${{ params.x }}", "ls ssh ${{ params.x }}",
+     "sh -c $CODE sh ${{ params.x }}"],
+)  # fmt: skip
 def test_an_ordinary_argument_is_not_warned_about(command):
     block = f"name: p\n{PARAMS}\ntasks:\n  - name: a\n    command: '{command}'\n    environment: {{image: i}}\n"
     assert load_pipeline(block)[2] == ()

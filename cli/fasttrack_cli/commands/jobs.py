@@ -148,7 +148,7 @@ async def cancel(
         call.out.document(
             {
                 "jobs": [
-                    {"id": r.id, "state_before": before, "state": after.get(str(r.id), before if not wait else r.state)}
+                    {"id": r.id, "state_before": before, "state": after.get(str(r.id), before)}
                     for r, before in cancelled
                 ]
             }
@@ -225,7 +225,7 @@ async def _print_job(call: Invocation, bench: Workbench, record: JobRecord) -> N
         call.out.text(board_text(board))
     call.out.text()
     call.out.table(TASK_COLUMNS, [task_row(task, now) for task in tasks])
-    _say_what_stands_out(call, tasks)
+    _say_what_stands_out(call, record, tasks)
 
 
 def _facts(record: JobRecord, now: object) -> list[tuple[str, str]]:
@@ -250,9 +250,10 @@ def _facts(record: JobRecord, now: object) -> list[tuple[str, str]]:
     ]
 
 
-def _say_what_stands_out(call: Invocation, tasks: list[InstanceRecord]) -> None:
+def _say_what_stands_out(call: Invocation, record: JobRecord, tasks: list[InstanceRecord]) -> None:
     from fasttrack.domain.states import InstanceState
+    from fasttrack.ids import short
 
     failed = [task.name for task in tasks if task.state is InstanceState.FAILED]
     if failed:
-        call.out.say(f"Failed: {', '.join(failed[:5])}. Read on with: fasttrack logs ID TASK")
+        call.out.say(f"What the first failed task printed: fasttrack logs {short(record.id)} {failed[0]}")

@@ -44,7 +44,9 @@ async def run(
         typer.Option("--key", metavar="KEY", help="Idempotency key: the same key and request give the same job."),
     ] = None,
     message: Annotated[str | None, typer.Option("--message", "-m", help="Of the version, if one is published.")] = None,
-    version: Annotated[int | None, typer.Option(min=1, help="Which version of a named pipeline; else its newest.")] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Which version of a named pipeline; else its newest.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch the job until it is over.")] = False,
     scheduler: SCHEDULER = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, then take it back.")] = False,
@@ -62,12 +64,13 @@ async def run(
 
     from ..starting import FromFile, origin_of, start_job
     from ..watching import tell_outcome, verdict, wait_for_job
+    from ..workbench import require_backend
 
-    request = RunRequest(
-        params=_params(param or []), skip=tuple(skip or ()), priority=priority, idempotency_key=key
-    )
+    request = RunRequest(params=_params(param or []), skip=tuple(skip or ()), priority=priority, idempotency_key=key)
     origin = origin_of(what, message=message or "", version=version)
     _require_fitting(origin, message=message, version=version)
+    if wait:
+        require_backend(call.settings)  # before anything is stored
     async with call.opened() as bench:
         cursor = await bench.feed.here()  # before the job exists: nothing of it can be missed
         start = await start_job(bench, origin, request, dry_run=dry_run)

@@ -28,6 +28,7 @@ CAPABILITY_VERSION_3 = 0x20080522
 
 def main() -> None:
     plan, command = json.loads(sys.argv[1]), sys.argv[2:]
+    os.closerange(3, 65536)  # uvloop leaks its ends of our pipes to us; a server that kept them would keep them open
     if plan["hold"] is not None:
         hold(plan["hold"])
     if plan["log"] is not None:

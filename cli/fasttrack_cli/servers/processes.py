@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,17 +29,7 @@ class Finished:
 
 async def run(identity: Identity, *command: str | Path, stdin: str = "", timeout: float = 60.0) -> Finished:
     """Run a command as `identity` to its end; it ends with us if we die."""
-    process = await _launch(identity, command)
-    try:
-        async with asyncio.timeout(timeout):
-            output, _ = await process.communicate(stdin.encode())
-    except TimeoutError:
-        raise Unavailable(f"{Path(command[0]).name} did not end within {timeout:.0f} seconds.") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return Finished(process.returncode or 0, output.decode(errors="replace"))
+    return await _finish(await _launch(identity, command), stdin=stdin, timeout=timeout)
 
 
 async def start(identity: Identity, *command: str | Path, log: Path, hold: Path | None = None) -> int:
@@ -46,11 +37,10 @@ async def start(identity: Identity, *command: str | Path, log: Path, hold: Path 
 
     The file `hold` is locked while the server or any of its children lives, whoever asks and from which container.
     """
-    process = await _launch(identity, command, log=log, hold=hold)
-    output, _ = await process.communicate()
-    if process.returncode or not output.strip().isdigit():
-        raise Unavailable(f"{Path(command[0]).name} cannot be started: {output.decode(errors='replace').strip()}")
-    return int(output)
+    launched = await _finish(await _launch(identity, command, log=log, hold=hold), timeout=20)
+    if launched.returncode or not launched.output.strip().isdigit():
+        raise Unavailable(f"{Path(command[0]).name} cannot be started: {launched.output.strip()}")
+    return int(launched.output)
 
 
 async def _launch(
@@ -73,6 +63,20 @@ async def _launch(
         # Nothing of the caller's: PGPORT, PGOPTIONS, LD_PRELOAD or a secret have no business in a server.
         env={"LC_ALL": "C", "PATH": os.defpath},
     )
+
+
+async def _finish(process: asyncio.subprocess.Process, *, stdin: str = "", timeout: float) -> Finished:
+    try:
+        async with asyncio.timeout(timeout):
+            output, _ = await process.communicate(stdin.encode())
+    except TimeoutError:
+        raise Unavailable(f"A program of the servers did not end within {timeout:.0f} seconds.") from None
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    return Finished(process.returncode or 0, output.decode(errors="replace"))
 
 
 def is_alive(pid: int) -> bool:

@@ -80,9 +80,7 @@ def list_rows(needs: dag.Graph) -> list[Row]:
     layers = dag.layers(needs)
     step = 2 if len(layers) <= 2 * WIDEST else 0
     width = step * max(len(layers) - 1, 0) + 1
-    return [
-        Row(" " * width, task, step * depth) for depth, layer in enumerate(layers) for task in layer
-    ]
+    return [Row(" " * width, task, step * depth) for depth, layer in enumerate(layers) for task in layer]
 
 
 def _free(lanes: list[int | None]) -> int:
@@ -112,9 +110,7 @@ def _through(lanes: Sequence[int | None], node: int) -> str:
     return " ".join(cells)
 
 
-def _connectors(
-    before: Sequence[int | None], after: Sequence[int | None], place: int, targets: Sequence[int]
-) -> str:
+def _connectors(before: Sequence[int | None], after: Sequence[int | None], place: int, targets: Sequence[int]) -> str:
     left, right = min(place, *targets), max(place, *targets)
     text = []
     for lane in range(max(len(before), len(after))):

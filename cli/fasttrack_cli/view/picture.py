@@ -61,9 +61,7 @@ def board_text(board: Board) -> str:
         task = board.tasks[board.pipeline.tasks[index].name]
         return f"{task.name:<{width}}  {task.state}"
 
-    return graph_text(
-        board.pipeline, label, lambda i: SYMBOLS[board.tasks[board.pipeline.tasks[i].name].state]
-    )
+    return graph_text(board.pipeline, label, lambda i: SYMBOLS[board.tasks[board.pipeline.tasks[i].name].state])
 
 
 def picture(board: Board, rows: Sequence[Row], *, now: datetime, height: int = 10_000) -> RenderableType:
@@ -81,7 +79,7 @@ def picture(board: Board, rows: Sequence[Row], *, now: datetime, height: int = 1
         chosen = sorted(board.tasks.values(), key=lambda task: order[task.state])[: room - 1]
         hidden = len(board.tasks) - len(chosen)
         body = _grid([(_mark(task), task) for task in chosen], now)
-    parts = [heading(board, now=now), Text(), body]
+    parts: list[RenderableType] = [heading(board, now=now), Text(), body]
     if hidden:
         parts.append(Text(f"… and {hidden} more tasks", style="dim"))
     parts.append(_counts(board))

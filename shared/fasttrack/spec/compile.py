@@ -201,6 +201,7 @@ class _Compiler:
         checks.check_text(environment.scaling_group, (*at, "environment", "scaling-group"), self.params, findings)
         checks.check_command(spec.command, (*at, "command"), self.params, findings)
         slots = checks.read_slots(spec.resources, (*at, "resources"), findings)
+        shmem = checks.check_shared_memory(spec, slots["mem"], at, findings)
         checks.check_choices(spec, at, findings)
         return Task(
             index=index,
@@ -215,9 +216,9 @@ class _Compiler:
             cluster_mode=spec.cluster_mode,
             cluster_size=spec.cluster_size,
             envs=self._envs(environment.envs, (*at, "environment", "envs")),
-            resources=Resources(slots, checks.check_shared_memory(spec, slots["mem"], at, findings)),
+            resources=Resources(slots, shmem),
             any_of=tuple(
-                self._alternative(choice, slots, (*at, "any_of", position))
+                self._alternative(choice, slots, shmem, (*at, "any_of", position))
                 for position, choice in enumerate(spec.any_of)
             ),
             mounts=checks.read_mounts(spec.mounts, (*at, "mounts"), self.params, findings),
@@ -265,13 +266,16 @@ class _Compiler:
             )
         return merged
 
-    def _alternative(self, choice: Choice, base: Mapping[str, Decimal], at: Path) -> Alternative:
+    def _alternative(self, choice: Choice, base: Mapping[str, Decimal], shmem: int, at: Path) -> Alternative:
         findings = self.findings
-        if not any(is_accelerator(slot) and amount != "0" for slot, amount in choice.resources.items()):
-            findings.warn(at, "This choice names no accelerator, so the task runs on the processor when it is taken.")
         own = checks.read_slots(choice.resources, (*at, "resources"), findings)
         slots = {slot: amount for slot, amount in base.items() if not is_accelerator(slot)}
         slots |= {slot: amount for slot, amount in own.items() if amount or not is_accelerator(slot)}
+        if "mem" in own and own["mem"] <= shmem:
+            findings.error(
+                (*at, "resources", "mem"),
+                "This leaves nothing beside the task's `shmem`, which is part of `mem`. Ask for more.",
+            )
         if choice.image is not None:
             checks.check_text(choice.image, (*at, "image"), self.params, findings)
         checks.check_envs(choice.envs, (*at, "envs"), self.params, findings)

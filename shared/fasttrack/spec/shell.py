@@ -18,7 +18,11 @@ from enum import Enum
 _MAX_NESTED_BODIES = 16
 _WORD_BREAKS = frozenset(" \t\n;&|()`")
 _DELIMITER_ENDS = frozenset(" \t\n;&|()<>")
-_ANOTHER_SHELL = re.compile(r"(?<![\w.-])(?:(?:ba|da|z|k)?sh\s(?:[^;|&\n]*\s)?-\w*c(?!\w)|eval(?!\w)|ssh(?=\s))")
+_ANOTHER_SHELL = re.compile(
+    r"(?<![\w.-])(?:ba|da|z|k)?sh[ \t](?:[^;|&\n]*[ \t])?-[a-z]*c[ \t]+\Z"  # directly after `sh -c`
+    r"|(?:^|[;|&({]|\b(?:then|do|else|exec|sudo))[ \t]*(?:eval|ssh)[ \t][^;|&\n]*\Z",  # anywhere behind these
+    re.MULTILINE,
+)
 
 
 class Where(Enum):
@@ -135,7 +139,7 @@ class _Scanner:
     def _note(self, at: int, where: Where, frames: list[_Frame]) -> None:
         opened = frames[1].start if len(frames) > 1 else at
         line = max(self.text.rfind("\n", 0, opened) + 1, opened - 2000)
-        self.found[at] = Spot(where, _ANOTHER_SHELL.search(self.text, line, opened) is not None)
+        self.found[at] = Spot(where, _ANOTHER_SHELL.search(self.text[line:opened]) is not None)
 
     def _dollar(self, at: int, frames: list[_Frame]) -> int:
         text, top = self.text, frames[-1]

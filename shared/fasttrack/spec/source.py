@@ -215,7 +215,7 @@ def _locate_block(node: Node, value: str, lines: list[str]) -> None:
     node.first_line = node.line + 1
     for offset, text in enumerate(value.split("\n")):
         if text and node.line + offset < len(lines):
-            node.indent = len(lines[node.line + offset].rstrip("\r")) - len(text)
+            node.indent = max(0, len(lines[node.line + offset].rstrip("\r")) - len(text))
             return
 
 

@@ -107,6 +107,7 @@ class SimulatedSite:
         self._sessions: dict[str, _Session] = {}
         self._waiting: deque[_Session] = deque()
         self._busy = 0
+        self._is_filling = False
 
     def script(self, key: str, *scripts: Script) -> None:
         """Let sessions of this name, or of this task, behave so: the first as the first script, and so on; the last
@@ -168,7 +169,7 @@ class SimulatedSite:
     def read(self, name: str) -> tuple[bytes, bool]:
         """A session's output so far, and whether it is over."""
         session = self._sessions.get(name)
-        return (b"", True) if session is None else (session.log, session.status.is_terminal)
+        return (b"", False) if session is None else (session.log, session.status.is_terminal)
 
     def stop(self, name: str, grace: timedelta) -> None:
         self.ledger.terminated[name] += 1
@@ -309,8 +310,13 @@ class SimulatedSite:
             self._busy -= 1
 
     def _fill(self) -> None:
+        # Not nested: each of many sessions that end at once would otherwise start the next one level deeper.
+        if self._is_filling:
+            return
+        self._is_filling = True
         while self._waiting and (self.room is None or self._busy < self.room):
             self._enter(self._waiting.popleft())
+        self._is_filling = False
 
     def _later(self, session: _Session, seconds: float, then: Callable[[_Session], None]) -> None:
         if seconds:

@@ -196,8 +196,10 @@ class LocalBackend:
             self._arrivals.pop(name, None)
             if name in done.refused:
                 future.set_exception(done.refused[name])
-            else:
+            elif name in done.seen:
                 future.set_result(done.seen[name])
+            else:
+                future.set_exception(SessionBackendUnavailable(f"the directory of session {name} was removed"))
 
     def _take_in(self, done: Turn) -> None:
         now = time.monotonic()
@@ -205,6 +207,9 @@ class LocalBackend:
         self._rubbish += done.rubbish
         for name, owner in done.live.items():
             self._registry.meet(name, has_room=bool(owner))
+            # A bell that rang before this turn came back found nobody.
+            if name in done.launched or owner not in ("", self._site.me):
+                self._registry.has_started(name)
         for seen in (*done.over.values(), *(seen for seen in done.seen.values() if seen.status.is_terminal)):
             self._registry.finish(seen)
             if not seen.facts.get("isolation", "").startswith("bubblewrap"):

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Collection
 
 from .journal import Started
-from .process import Process, Table, catches, send
+from .process import Process, Table, boot_id, catches, send
 
 
 def ask(started: Started, asked: set[int], table: Table) -> None:
@@ -30,14 +30,15 @@ def ask(started: Started, asked: set[int], table: Table) -> None:
 
 def force(started: Started, session_id: str) -> None:
     """Kill everything the session started; only its keeper stays, to record the end."""
-    if started.keeper is None:
+    keeper = started.keeper
+    if keeper is None or keeper.boot != boot_id():
         return
     for _ in range(3):
         table = Table()
-        members = {process.pid: process for process in table.family(started.keeper)}
-        if not isolated(started):
-            escaped = table.marked([session_id], since=started.keeper.start)
-            members.update({process.pid: process for process in escaped if process.pid != started.keeper.pid})
+        members = {process.pid: process for process in table.family(keeper)}
+        if not (isolated(started) and members):
+            escaped = table.marked([session_id], since=keeper.start)
+            members.update({process.pid: process for process in escaped if process.pid != keeper.pid})
         if not members:
             return
         kill(members.values())

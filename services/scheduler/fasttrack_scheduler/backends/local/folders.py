@@ -38,15 +38,17 @@ class Folders:
         Returns what an earlier attempt left, moved aside, for removal.
         """
         for path in (self.vfroot, *self.inputs):
-            os.makedirs(path, exist_ok=True)
-        os.makedirs(self.outputs, exist_ok=True)
+            if not os.path.isdir(path):
+                os.makedirs(path, exist_ok=True)
+        parent = os.path.dirname(self.outputs)
+        os.makedirs(parent, exist_ok=True)
+        old = None
         try:
-            os.rmdir(self.outputs)
-            old = None
-        except OSError:
-            old = f"{os.path.dirname(self.outputs)}/.old-{uuid4().hex}"
+            os.mkdir(self.outputs)
+        except FileExistsError:
+            old = f"{parent}/.old-{uuid4().hex}"
             os.rename(self.outputs, old)
-        os.mkdir(self.outputs)
+            os.mkdir(self.outputs)
         return old
 
 

@@ -22,6 +22,7 @@ printf '%s\\n%s\\n%s\\n' "$stat" "$boot" "$3" >"$1/started" || exit
 printf '%s\\n' "$2" >&3
 dir=$1
 cd "$4"
+unset OLDPWD
 shift 4
 "$@" 2>&1 3>&-
 code=$?

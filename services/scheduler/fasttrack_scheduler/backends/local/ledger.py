@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from zlib import crc32
 
 import orjson
 
@@ -26,7 +27,7 @@ class Entry:
     slots: dict[str, Decimal]
     priority: int
     arrival: int
-    """Order of arrival, larger is later."""
+    """When it came, in nanoseconds since the epoch."""
     owner: str = ""
     """The scheduler that starts, or started, it; empty while it waits."""
     since: float = 0
@@ -42,68 +43,60 @@ class Entry:
 class Ledger:
     """The shared file. `entries` is what was seen last; change it only inside `locked`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rebuild: Callable[[], dict[str, Entry]]) -> None:
+        """`rebuild` makes the entries from the session directories, for when the file is missing or torn."""
         self.entries: dict[str, Entry] = {}
         self._file = str(folder / "ledger")
-        self._lock = str(folder / "lock")
+        self._rebuild = rebuild
         self._data = b""
 
     @contextmanager
     def locked(self) -> Iterator[dict[str, Entry]]:
         """Hold the lock of the site, with the entries as they are now; what was changed is stored afterwards."""
-        fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Written in place: replacing a file by rename makes some file systems flush it to the disk, which costs more
+        # than everything else here. The checksum tells a file that was torn by a crash.
+        fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            self.refresh()
+            self._read(fd)
             yield self.entries
-            self._store()
+            self._write(fd)
         except BaseException:
             self._data = b""
-            self.entries = {}
             raise
         finally:
             os.close(fd)
 
     def refresh(self) -> bool:
         """Read the file again; whether somebody else has written it since."""
-        # The whole content is compared: inode, size and a time in ticks may all repeat within one tick.
-        try:
-            with open(self._file, "rb") as file:
-                data = file.read()
-        except FileNotFoundError:
-            data = b""
-        if data == self._data:
-            return False
-        self.entries = _parse(data)
-        self._data = data
-        return True
+        before = self._data
+        with self.locked():
+            return self._data != before
 
-    def next_arrival(self) -> int:
-        """A number larger than that of every session that waits or runs."""
-        return max((entry.arrival for entry in self.entries.values()), default=0) + 1
-
-    def _store(self) -> None:
-        data = _format(self.entries)
-        if data == self._data:
+    def _read(self, fd: int) -> None:
+        # The whole content is compared: a time in ticks may repeat within one tick.
+        size = os.fstat(fd).st_size
+        data = os.pread(fd, size, 0)
+        if data == self._data and data:
             return
-        fresh = f"{self._file}-{os.getpid()}"
-        with open(fresh, "wb") as file:
-            file.write(data)
-        os.replace(fresh, self._file)
+        entries = _parse(data)
+        self.entries = self._rebuild() if entries is None else entries
         self._data = data
 
-
-def _parse(data: bytes) -> dict[str, Entry]:
-    try:
-        rows = orjson.loads(data)
-        return {
-            name: Entry({slot: Decimal(amount) for slot, amount in slots.items()}, *rest)
-            for name, (slots, *rest) in rows.items()
-        }
-    except (ValueError, TypeError):
-        # A file cut short by a crash of the machine is as good as none: the directories are read again.
-        return {}
+    def _write(self, fd: int) -> None:
+        rows = orjson.dumps({name: entry.row() for name, entry in self.entries.items()})
+        data = b"%08x\n%b" % (crc32(rows), rows)
+        if data != self._data:
+            os.pwrite(fd, data, 0)
+            os.ftruncate(fd, len(data))
+            self._data = data
 
 
-def _format(entries: dict[str, Entry]) -> bytes:
-    return orjson.dumps({name: entry.row() for name, entry in entries.items()})
+def _parse(data: bytes) -> dict[str, Entry] | None:
+    check, _, rows = data.partition(b"\n")
+    if not rows or check != b"%08x" % crc32(rows):
+        return None
+    return {
+        name: Entry({slot: Decimal(amount) for slot, amount in slots.items()}, *rest)
+        for name, (slots, *rest) in orjson.loads(rows).items()
+    }

@@ -95,7 +95,7 @@ def look(pid: int) -> Process | None:
 
 
 def myself() -> str:
-    """This process, as text that no later process shares."""
+    """The calling process, as text that no later process shares."""
     seen = look(os.getpid())
     return f"{boot_id()}:{os.getpid()}:{seen.start if seen else 0}"
 
@@ -124,10 +124,14 @@ class Table:
         return sorted(self._children.get(pid, ()), key=lambda child: self.processes[child].start)
 
     def family(self, keeper: ProcessId) -> list[Process]:
-        """Everything below the keeper, and everything that still shares its process session; without itself."""
+        """Everything below a living keeper, and everything that still shares its process session; without itself.
+
+        Of a dead keeper nothing is said: its numbers may belong to others by now.
+        """
+        if not self._is(keeper):
+            return []
         found: dict[int, Process] = {}
-        pending = [keeper.pid] if self._is(keeper) else []
-        pending += [p.pid for p in self.processes.values() if p.session == keeper.session and p.start >= keeper.start]
+        pending = [keeper.pid, *(p.pid for p in self.processes.values() if p.session == keeper.session)]
         while pending:
             pid = pending.pop()
             for child in (pid, *self._children.get(pid, ())):
@@ -139,15 +143,15 @@ class Table:
     def marked(self, session_ids: Iterable[str], *, since: int = 0) -> list[Process]:
         """Processes that carry one of these session ids in their environment. Reads every environment it may."""
         marks = {f"{SESSION_MARK}={session_id}".encode() for session_id in session_ids}
-        found = []
-        for process in self.processes.values():
-            if process.start >= since and not marks.isdisjoint(_environment(process.pid)):
-                found.append(process)
-        return found
+        return [
+            process
+            for process in self.processes.values()
+            if process.start >= since and not marks.isdisjoint(_environment(process.pid))
+        ]
 
     def _is(self, identity: ProcessId) -> bool:
         seen = self.processes.get(identity.pid)
-        return seen is not None and seen.start == identity.start
+        return seen is not None and seen.start == identity.start and identity.boot == boot_id()
 
 
 def _environment(pid: int) -> list[bytes]:

@@ -69,7 +69,7 @@ class Site:
     def __init__(self, settings: Settings) -> None:
         self.folder = settings.state_dir.absolute() / "local"
         self.sessions = str(self.folder / "sessions")
-        self.ledger = Ledger(self.folder)
+        self.ledger = Ledger(self.folder, self._list_again)
         self.totals: Mapping[str, Decimal] = {}
         self.used: Mapping[str, Decimal] = {}
         self.sandbox = Sandbox("", (), "not tried yet")
@@ -154,10 +154,9 @@ class Site:
         return self.ledger.refresh()
 
     def unlisted(self) -> list[str]:
-        """Live sessions that the ledger does not know: it was lost, or a scheduler died at the wrong moment."""
+        """Live sessions that the ledger does not know: a scheduler died between writing the two."""
         self.ledger.refresh()
-        names = [name for name in session_names(self.folder / "sessions") if name not in self.ledger.entries]
-        return [name for name in names if self.directory(name).ended() is None and self.directory(name).exists()]
+        return [name for name in self._live_on_disk() if name not in self.ledger.entries]
 
     def conclude(self, name: str) -> Observation | None:
         """The end of a session whose keeper is gone, recorded if the keeper could not; `None` if it is not over."""
@@ -227,6 +226,7 @@ class Site:
                 "session_id": self.session_id(spec.name),
                 "slots": {slot: str(amount) for slot, amount in spec.slots.items() if amount},
                 "priority": spec.priority,
+                "arrived": time.time_ns(),
                 "image": spec.image,
                 "cluster_size": spec.cluster_size,
                 "pipeline": str(where.pipeline_id),
@@ -238,6 +238,16 @@ class Site:
             {"command": spec.command, "envs": dict(spec.envs)},
         )
 
+    def _live_on_disk(self) -> list[str]:
+        names = session_names(self.folder / "sessions")
+        return [name for name in names if self.directory(name).ended() is None and self.directory(name).exists()]
+
+    def _list_again(self) -> dict[str, Entry]:
+        entries: dict[str, Entry] = {}
+        for name in self._live_on_disk():
+            self._enter(name, entries)
+        return entries
+
     def _enter(self, name: str, entries: dict[str, Entry]) -> None:
         directory = self.directory(name)
         if name in entries or directory.ended() is not None:
@@ -245,7 +255,7 @@ class Site:
         spec = directory.spec()
         started = directory.started()
         slots = {slot: Decimal(amount) for slot, amount in spec["slots"].items()}
-        entry = Entry(slots, spec["priority"], self.ledger.next_arrival())
+        entry = Entry(slots, spec["priority"], spec["arrived"])
         if started is not None:
             # Known again after the ledger was lost.
             entry.owner, entry.devices = self.me, orjson.loads(started.facts.get("held", "{}"))

@@ -1,0 +1,66 @@
+"""`fasttrack up` and `down`: everything on this machine in one process, and its end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..exits import OK
+from ..invocation import Invocation
+
+
+async def up(
+    call: Invocation,
+    stop_servers: Annotated[
+        bool | None,
+        typer.Option(
+            "--stop-servers/--keep-servers",
+            help="Whether the embedded servers are stopped at the end, if nobody else uses them. By default only when "
+            "this command started them.",
+            show_default=False,
+        ),
+    ] = None,
+) -> int:
+    """Run everything on this machine: the database and Redis where none are given, and a scheduler. Ctrl-C ends it.
+
+    Logs go to standard error. When the database goes away, it is tried again until it is back. At the end everything
+    stops in order within ten seconds; running sessions go on, and are taken up again by the next `fasttrack up`.
+
+    Example: `FASTTRACK_STATE_DIR=/var/lib/fasttrack fasttrack up`
+    """
+    from ..upkeep import Upkeep
+
+    await Upkeep(call, stop_servers).run()
+    return OK
+
+
+async def down(
+    call: Invocation,
+    force: Annotated[bool, typer.Option("--force", help="Even while other commands use them.")] = False,
+) -> int:
+    """Stop the embedded servers of the state directory. Nothing is lost; the next command starts them again.
+
+    Refused while a `fasttrack` command uses them, such as `fasttrack up`: end that first.
+
+    Example: `fasttrack down`
+    """
+    from fasttrack.errors import Conflict
+
+    from ..presence import SERVERS, anyone_present
+    from ..servers import stop_servers
+
+    settings = call.settings
+    if not force and anyone_present(settings.state_dir, SERVERS):
+        raise Conflict(
+            f"another fasttrack command uses the servers of {settings.state_dir}, perhaps `fasttrack up`: "
+            "end it first, or use --force"
+        )
+    stopped = await stop_servers(settings)
+    if call.out.as_json:
+        call.out.document({"stopped": list(stopped)})
+    else:
+        call.out.text(
+            f"stopped {' and '.join(stopped)}" if stopped else "no server of this state directory was running"
+        )
+    return OK

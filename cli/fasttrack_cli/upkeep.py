@@ -1,0 +1,98 @@
+"""`fasttrack up`: opens everything, tries again when a part is away, says what runs where, and ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from fasttrack.errors import Unavailable
+
+from .invocation import Invocation
+from .running import signals
+from .servers import masked, stop_servers
+from .workbench import Workbench
+
+_LONGEST_REST = 5.0
+_END_SECONDS = 9.0  # in order on SIGTERM within ten
+
+
+class Upkeep:
+    """One run of `fasttrack up`."""
+
+    def __init__(self, call: Invocation, stop: bool | None) -> None:
+        self._call = call
+        self._stop = stop
+        self._started: tuple[str, ...] = ()
+
+    async def run(self) -> None:
+        """Until SIGINT or SIGTERM. A setting that is not valid, or a wrong schema, ends it at once."""
+        async with signals() as came:
+            await self._run(came)
+        self._call.out.say("stopped")
+
+    async def _run(self, came: asyncio.Event) -> None:
+        rest = 0.5
+        said = ""
+        while not came.is_set():
+            try:
+                async with self._call.opened(log_level="info") as bench:
+                    await self._serve(bench, came)
+                    return
+            except Unavailable as error:
+                if error.message != said:
+                    self._call.out.warn(f"{error.message}. Trying again until it works; Ctrl-C ends it.")
+                    said = error.message
+            with suppress(TimeoutError):
+                await asyncio.wait_for(came.wait(), rest)
+            rest = min(rest * 2, _LONGEST_REST)
+
+    async def _serve(self, bench: Workbench, came: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        self._started = self._started or bench.addresses.started
+        async with bench.scheduling():
+            self._say_what_runs(bench)
+            await came.wait()
+            ends_at = loop.time() + _END_SECONDS
+            self._call.out.say("\nending in order; running sessions go on")
+        await self._stop_servers(bench, within=ends_at - loop.time())
+
+    def _say_what_runs(self, bench: Workbench) -> None:
+        settings, addresses = bench.settings, bench.addresses
+        facts = {
+            "state_dir": str(settings.state_dir),
+            "database": masked(addresses.database_url),
+            "redis": masked(addresses.redis_url),
+            "project": settings.project,
+            "backend": settings.backend,
+            "runs": [*(f"{name} (embedded)" for name in self._embedded(bench)), "scheduler"],
+        }
+        if self._call.out.as_json:
+            self._call.out.record({"ready": True, **facts})
+            return
+        self._call.out.say("FastTrack is up. Ctrl-C ends it; running sessions go on.")
+        for name, value in facts.items():
+            shown = ", ".join(value) if isinstance(value, list) else value
+            self._call.out.say(f"  {name.replace('_', ' '):<10} {shown}")
+
+    def _embedded(self, bench: Workbench) -> list[str]:
+        given = {"postgres": bench.settings.database_url, "valkey": bench.settings.redis_url}
+        return [name for name, url in given.items() if url is None]
+
+    async def _stop_servers(self, bench: Workbench, *, within: float) -> None:
+        """Stop the embedded servers where that is wanted and nobody else uses them."""
+        wanted = bool(self._started) if self._stop is None else self._stop
+        if not wanted or bench.presence is None:
+            return
+        if not bench.presence.is_alone():
+            self._call.out.say("the servers go on: another fasttrack command uses them")
+            return
+        # Our own connections first: PostgreSQL waits for nobody, but a lost connection would be logged as an error.
+        await bench.doorbell.close()
+        await bench.database.close()
+        try:
+            async with asyncio.timeout(max(within, 1.0)):
+                await stop_servers(bench.settings)
+        except TimeoutError:
+            self._call.out.warn("the servers did not stop in time; `fasttrack down` stops them")
+        except Unavailable as error:
+            self._call.out.warn(f"the servers were not stopped: {error.message}")

@@ -1,0 +1,312 @@
+"""`fasttrack run`: what is published, what is submitted, how it is watched, and what is refused with nothing left."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from fasttrack.db import Database
+from fasttrack.db.jobs import list_jobs
+from fasttrack.domain.states import FailureClass
+from fasttrack.ids import ProjectId
+from fasttrack_scheduler.backends.simulated import Script
+from tests.cli.command_line import Answer, CommandLine, World, a_process, a_run, counts
+from tests.factories import a_file
+from tests.waiting import eventually
+
+DIAMOND = {"a": "", "b": "a", "c": "a", "d": "b c"}
+NOTHING = dict.fromkeys(
+    ("pipeline", "pipeline_version", "job", "task_instance", "attempt", "event", "secret", "idempotency"), 0
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """A diamond with a parameter."""
+    params = {"params": [{"name": "lr", "type": "number", "default": 0.1}]}
+    (tmp_path / "demo.yaml").write_text(a_file(DIAMOND, _top=params))
+    return "demo.yaml"
+
+
+async def test_a_job_runs_to_its_end_as_a_person_runs_it(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_text(a_file(DIAMOND))
+    answer = await a_run("run", str(tmp_path / "demo.yaml"), "--wait", "--scheduler", env=environment)
+    assert answer.code == 0, answer.err
+    lines = answer.out.splitlines()
+    assert lines[0].split() == ["TASK", "STATE", "ATTEMPT", "WAITED", "RAN", "EXIT", "REASON"]
+    assert [line.split()[:2] for line in lines[1:5]] == [[name, "SUCCEEDED"] for name in DIAMOND]
+    assert lines[6].startswith("job ")
+    said = answer.err.splitlines()
+    assert said[0] == "published demo, version 1"
+    assert said[1].startswith("demo #1: job ")
+    assert [line.split()[1:3] for line in said[2:]] == [
+        ["job", "job.running"],
+        ["a", "task.starting"],
+        ["a", "task.succeeded"],
+        ["b", "task.starting"],
+        ["c", "task.starting"],
+        ["b", "task.succeeded"],
+        ["c", "task.succeeded"],
+        ["d", "task.starting"],
+        ["d", "task.succeeded"],
+        ["job", "job.succeeded"],
+    ]
+
+
+async def test_a_file_becomes_a_version_only_when_its_meaning_changes(stored: CommandLine, file: str) -> None:
+    first = await stored("run", file, "-m", "first")
+    again = await stored("run", file)
+    Path(file).write_text(Path(file).read_text() + "\n# a comment\n")
+    with_comment = await stored("run", file, "--json")
+    Path(file).write_text(Path(file).read_text().replace("command: 'true'", "command: echo", 1))
+    changed = await stored("run", file, "--json")
+    assert [a.code for a in (first, again, with_comment, changed)] == [0, 0, 0, 0]
+    assert "published demo, version 1" in first.err
+    assert "demo is unchanged: version 1" in again.err
+    assert (with_comment.json["version"]["version"], with_comment.json["is_new_version"]) == (1, False)
+    assert (changed.json["version"]["version"], changed.json["is_new_version"]) == (2, True)
+    assert changed.json["job"]["number"] == 4
+
+
+async def test_without_waiting_the_answer_is_the_id(
+    stored: CommandLine, file: str, database: Database, project: ProjectId
+) -> None:
+    answer = await stored("run", file)
+    async with database.transaction() as db:
+        [job] = await list_jobs(db, project, limit=2)
+    assert answer.out == f"{job.id}\n"
+    assert job.submitted_by != ""
+    assert f"Watch it with: fasttrack job {job.id.hex[-8:]} --wait" in answer.err
+
+
+async def test_json_of_a_submitted_job(stored: CommandLine, file: str) -> None:
+    answer = await stored("run", file, "--param", "lr=0.5", "--json")
+    assert answer.code == 0
+    assert set(answer.json) == {"job", "is_new_job", "version", "is_new_version", "warnings"}
+    job = answer.json["job"]
+    assert set(job) == {
+        "id", "pipeline", "pipeline_id", "number", "version", "state", "reason", "params", "submitted_by", "tasks",
+        "open_tasks", "created_at", "started_at", "ended_at",
+    }  # fmt: skip
+    assert (job["pipeline"], job["number"], job["version"], job["state"]) == ("demo", 1, 1, "PENDING")
+    assert (job["params"], job["tasks"], job["started_at"]) == ({"lr": 0.5}, 4, None)
+    assert job["created_at"].endswith("Z")
+
+
+async def test_a_named_pipeline_runs_its_newest_or_a_chosen_version(stored: CommandLine, file: str) -> None:
+    await stored("publish", file)
+    Path(file).write_text(Path(file).read_text().replace("command: 'true'", "command: echo", 1))
+    await stored("publish", file)
+    newest = await stored("run", "demo", "--json")
+    chosen = await stored("run", "demo", "--version", "1", "--json")
+    assert (newest.json["job"]["version"], chosen.json["job"]["version"]) == (2, 1)
+
+
+async def test_a_failed_job_is_code_1_with_its_reasons(stored: CommandLine, file: str, world: World) -> None:
+    world.site.script("b", Script(exit_code=3))
+    answer = await stored("run", file, "--wait", "--scheduler", "--json")
+    assert answer.code == 1
+    assert answer.json["job"]["state"] == "FAILED"
+    tasks: dict[str, Any] = {task["name"]: task for task in answer.json["tasks"]}
+    assert [(n, t["state"]) for n, t in tasks.items()] == [
+        ("a", "SUCCEEDED"),
+        ("b", "FAILED"),
+        ("c", "SUCCEEDED"),
+        ("d", "UPSTREAM_FAILED"),
+    ]
+    assert (tasks["b"]["exit_code"], tasks["b"]["failure"], tasks["b"]["attempt"]) == (3, "user", 1)
+    assert tasks["b"]["reason"] == "exited with code 3"
+    assert tasks["d"]["session"] is None
+    assert "demo #1 is FAILED: a task did not succeed" in answer.err
+
+
+async def test_skipped_tasks_count_as_done(stored: CommandLine, file: str) -> None:
+    answer = await stored("run", file, "--skip", "a", "--skip", "b", "--wait", "--scheduler", "--json")
+    assert answer.code == 0
+    assert [t["state"] for t in answer.json["tasks"]] == ["SKIPPED", "SKIPPED", "SUCCEEDED", "SUCCEEDED"]
+
+
+async def test_the_same_key_gives_the_same_job(stored: CommandLine, file: str, database: Database) -> None:
+    first = await stored("run", file, "--key", "nightly", "--json")
+    again = await stored("run", file, "--key", "nightly", "--json")
+    other = await stored("run", file, "--key", "nightly", "--param", "lr=7", "--json")
+    assert (first.json["is_new_job"], again.json["is_new_job"]) == (True, False)
+    assert first.json["job"]["id"] == again.json["job"]["id"]
+    assert (other.code, other.json["error"]["code"]) == (5, "CONFLICT")
+    assert (await counts(database))["job"] == 1
+
+
+async def test_a_job_that_is_over_can_be_waited_for_by_its_key(stored: CommandLine, file: str) -> None:
+    first = await stored("run", file, "--key", "k", "--wait", "--scheduler")
+    again = await stored("run", file, "--key", "k", "--wait", "--scheduler", "--json")
+    assert (first.code, again.code) == (0, 0)
+    assert (again.json["is_new_job"], again.json["job"]["state"]) == (False, "SUCCEEDED")
+
+
+async def test_a_dry_run_checks_everything_and_leaves_nothing(
+    stored: CommandLine, file: str, database: Database
+) -> None:
+    answer = await stored("run", file, "--dry-run")
+    assert answer.code == 0
+    assert answer.out.startswith("would run demo, version 1; nothing was changed\n●    a\n├─╮\n")
+    as_json = await stored("run", file, "--dry-run", "--json")
+    assert (as_json.json["dry_run"], as_json.json["tasks"]) == (True, ["a", "b", "c", "d"])
+    refused = await stored("run", file, "--dry-run", "--param", "x=1")
+    assert refused.code == 2
+    assert await counts(database) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (("run", "nowhere.yaml"), 3, "there is no file nowhere.yaml"),
+        (("run", "nobody"), 3, "there is no pipeline named nobody"),
+        (("run", "text.yaml"), 2, "text.yaml"),
+        (("run", "cycle.yaml"), 2, " → "),
+        (("run", "cycle.yaml"), 2, "cycle.yaml is not a valid pipeline: 1 error. Nothing was changed."),
+        (("run", "demo.yaml", "--param", "rl=1"), 2, "`rl` is not a parameter of this pipeline. Did you mean `lr`?"),
+        (("run", "demo.yaml", "--param", "lr=fast"), 2, "`lr`: "),
+        (("run", "demo.yaml", "--skip", "z"), 2, "cannot skip z: no such task; the pipeline has a, b, c, d"),
+        (("run", "secret.yaml"), 2, "missing secrets: TOKEN; set them with `fasttrack secrets set NAME`"),
+        (("run", "service.yaml"), 2, "this session backend cannot run serve (service)"),
+        (("run", "demo.yaml", "--key", "x" * 256), 2, "an idempotency key has 1 to 255 characters"),
+        (("run", "demo.yaml", "--version", "1"), 2, "a file is run as it stands"),
+        (("run", "."), 3, "there is no pipeline named ."),
+    ],
+)
+async def test_what_cannot_run_is_refused_and_nothing_is_stored(
+    stored: CommandLine,
+    file: str,
+    tmp_path: Path,
+    database: Database,
+    args: tuple[str, ...],
+    code: int,
+    says: str,
+) -> None:
+    (tmp_path / "text.yaml").write_text("just words")
+    (tmp_path / "cycle.yaml").write_text(a_file({"a": "b", "b": "a"}))
+    (tmp_path / "secret.yaml").write_text(a_file({"a": ""}, a={"command": "echo ${{ secrets.TOKEN }}"}))
+    service = {"type": "deployment", "service": {"name": "s"}}
+    (tmp_path / "service.yaml").write_text(a_file({"serve": ""}, serve=service))
+    answer = await stored(*args)
+    assert (answer.code, answer.out) == (code, "")
+    assert says in answer.err
+    assert "Traceback" not in answer.err
+    assert await counts(database) == NOTHING
+
+
+async def test_a_bad_file_is_told_in_json_with_every_problem(stored: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "cycle.yaml").write_text(a_file({"a": "b", "b": "a"}))
+    answer = await stored("run", "cycle.yaml", "--json")
+    assert answer.code == 2
+    error = answer.json["error"]
+    assert (error["code"], error["retryable"]) == ("INVALID_PIPELINE", False)
+    assert [(p["severity"], p["path"]) for p in error["problems"]] == [("error", "tasks[0].dependencies")]
+    assert error["problems"][0]["line"] > 0
+
+
+async def test_an_unknown_backend_is_refused_before_anything_is_stored(
+    stored: CommandLine, file: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTTRACK_BACKEND", "cloud")
+    answer = await stored("run", file, "--wait", "--scheduler")
+    assert answer.code == 2
+    assert "there is no session backend 'cloud'" in answer.err
+    assert await counts(database) == NOTHING
+
+
+async def test_a_database_that_is_away_is_code_4(
+    stored: CommandLine, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTTRACK_DATABASE_URL", "postgresql://ada:hunter2hunter2@127.0.0.1:1/fasttrack")
+    answer = await stored("run", file)
+    assert (answer.code, answer.out) == (4, "")
+    assert answer.err.startswith("error: the database cannot be used right now")
+    assert "hunter2" not in answer.err
+    as_json = await stored("run", file, "--json")
+    assert (as_json.code, as_json.json["error"]["code"], as_json.json["error"]["retryable"]) == (4, "UNAVAILABLE", True)
+
+
+async def test_redis_that_is_away_is_only_slower(
+    stored: CommandLine, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTTRACK_REDIS_URL", "redis://127.0.0.1:1")
+    answer = await stored("run", file, "--wait", "--scheduler")
+    assert answer.code == 0
+    assert answer.out.count("SUCCEEDED") == 4
+
+
+async def test_ctrl_c_ends_the_watching_and_not_the_job(
+    environment: dict[str, str], tmp_path: Path, database: Database, project: ProjectId
+) -> None:
+    (tmp_path / "demo.yaml").write_text(a_file({"a": ""}))
+    async with a_process("run", str(tmp_path / "demo.yaml"), "--wait", "--no-scheduler", env=environment) as process:
+        assert process.stderr is not None
+        said = b""
+        while b"demo #1: job " not in said:
+            said += await process.stderr.readline()
+        while (await counts(database))["job"] == 0 or b"taken it up" not in said:
+            said += await process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+    assert process.returncode == 130
+    assert out == b""
+    async with database.transaction() as db:
+        [job] = await list_jobs(db, project, limit=2)
+    assert job.state == "PENDING"
+    assert b"The job goes on: what runs keeps running." in err
+    assert f"fasttrack job {job.id.hex[-8:]} --wait".encode() in err
+    assert f"fasttrack cancel {job.id.hex[-8:]}".encode() in err
+
+
+async def test_the_watching_survives_a_database_that_goes_away(
+    stored: CommandLine,
+    file: str,
+    world: World,
+    database_url: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world.site.script("b", Script(held=True))
+    command = asyncio.create_task(stored("run", file, "--wait", "--scheduler"))
+    said = ""
+
+    def hears(text: str) -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return text in said
+
+    await eventually(lambda: hears("b  task.running"))
+    url = database_url.replace("+asyncpg", "")
+    name = url.split("/")[-1].split("?")[0]
+    admin = await asyncpg.connect(url.replace(f"/{name}", "/postgres"))
+    try:
+        await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+        await eventually(lambda: hears("the job goes on, but cannot be watched"))
+        [held] = [n for n in world.site.ledger.created if not world.site.get(n).status.is_terminal]  # type: ignore[union-attr]
+        world.do(lambda: world.site.finish(held))
+        await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    finally:
+        await admin.close()
+    answer: Answer = await command
+    said += answer.err
+    assert answer.code == 0
+    assert "watching again" in said
+    events = [line.split()[1:3] for line in said.splitlines() if "task." in line or "job." in line]
+    assert len(events) == len({tuple(event) for event in events}), "no event is told twice"
+    assert ["b", "task.succeeded"] in events
+    assert events[-1] == ["job", "job.succeeded"]
+
+
+async def test_retries_are_seen(stored: CommandLine, tmp_path: Path, world: World) -> None:
+    (tmp_path / "r.yaml").write_text(a_file({"a": ""}, a={"retry": {"max_attempts": 3}}))
+    world.site.script("a", Script(exit_code=1), Script(failure=FailureClass.OUT_OF_MEMORY), Script())
+    answer = await stored("run", "r.yaml", "--wait", "--scheduler", "--json")
+    assert answer.code == 0
+    assert answer.json["tasks"][0]["attempt"] == 3
+    assert "a  task.starting  attempt 3" in answer.err

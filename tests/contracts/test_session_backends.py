@@ -1,0 +1,249 @@
+"""What every session backend promises the engine, run over each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fasttrack.clock import SystemClock
+from fasttrack.domain.states import FailureClass
+from fasttrack.errors import InvalidInput
+from fasttrack.settings import Settings
+from fasttrack_scheduler.backends import BACKENDS, make_backend
+from fasttrack_scheduler.backends.base import (
+    LogChunk,
+    SessionBackend,
+    SessionRefused,
+    SessionStatus,
+    wait_until_terminal,
+)
+
+from .conftest import PLACES, TestSite, eventually
+
+NOW = timedelta(0)
+LONG = timedelta(seconds=30)
+
+
+async def status_of(backend: SessionBackend, name: str) -> SessionStatus | None:
+    seen = await backend.find(name)
+    return None if seen is None else seen.status
+
+
+async def reaches(backend: SessionBackend, name: str, status: SessionStatus) -> None:
+    async def reached() -> bool:
+        return await status_of(backend, name) is status
+
+    await eventually(reached)
+
+
+async def text_of(backend: SessionBackend, name: str) -> bytes:
+    return (await backend.logs(name, offset=0, limit=1000)).data
+
+
+async def prints(backend: SessionBackend, name: str, text: bytes) -> None:
+    async def printed() -> bool:
+        return await text_of(backend, name) == text
+
+    await eventually(printed)
+
+
+async def test_exit_code_0_is_success(site: TestSite, backend: SessionBackend) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    spec = site.ends(0)
+    await backend.create(spec)
+    seen = await wait_until_terminal(backend, spec.name, timeout=5)
+    assert (seen.name, seen.status, seen.exit_code, seen.failure) == (spec.name, SessionStatus.SUCCEEDED, 0, None)
+    assert seen.started_at is not None
+    assert seen.ended_at is not None
+    assert before < seen.started_at <= seen.ended_at
+    assert seen.facts["isolation"]
+
+
+async def test_another_exit_code_is_a_failure_of_the_user(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.ends(3)
+    await backend.create(spec)
+    seen = await wait_until_terminal(backend, spec.name, timeout=5)
+    assert (seen.status, seen.exit_code, seen.failure) == (SessionStatus.FAILED, 3, FailureClass.USER)
+    assert seen.reason == "exited with code 3"
+
+
+async def test_creating_twice_runs_once(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.ends(0)
+    first = await backend.create(spec)
+    second = await backend.create(spec)
+    over = await wait_until_terminal(backend, spec.name, timeout=5)
+    third = await backend.create(spec)
+    assert first.session_id == second.session_id == third.session_id
+    assert third == over
+    assert site.executions(spec.name) == 1
+
+
+async def test_creating_from_two_schedulers_at_once_runs_once(site: TestSite) -> None:
+    one, two = await site.backend(), await site.backend()
+    specs = [site.ends(0) for _ in range(5)]
+    seen = await asyncio.gather(*(backend.create(spec) for spec in specs for backend in (one, two, one)))
+    assert len({view.session_id for view in seen}) == len(specs)
+    for spec in specs:
+        assert (await wait_until_terminal(one, spec.name, timeout=5)).status is SessionStatus.SUCCEEDED
+        assert (await wait_until_terminal(two, spec.name, timeout=5)).status is SessionStatus.SUCCEEDED
+        assert site.executions(spec.name) == 1
+
+
+async def test_schedulers_of_one_site_name_it_alike(site: TestSite) -> None:
+    one, two = await site.backend(), await site.backend()
+    assert one.site == two.site
+    assert one.fence == two.fence >= NOW
+
+
+async def test_a_session_is_found_after_its_end_also_by_others(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.ends(4)
+    await backend.create(spec)
+    over = await wait_until_terminal(backend, spec.name, timeout=5)
+    assert await backend.find(spec.name) == over
+    assert await (await site.backend()).find(spec.name) == over
+
+
+async def test_what_never_was_is_not_found(backend: SessionBackend) -> None:
+    assert await backend.find("never-was") is None
+    assert await backend.observe(["never-was"]) == []
+
+
+async def test_observe_leaves_out_what_it_does_not_know(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.runs()
+    await backend.create(spec)
+    assert [seen.name for seen in await backend.observe(["never-was", spec.name])] == [spec.name]
+
+
+async def test_a_refused_session_leaves_nothing(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.impossible()
+    with pytest.raises(SessionRefused) as caught:
+        await backend.create(spec)
+    assert "3 cpu" in caught.value.message
+    assert caught.value.failure is FailureClass.REFUSED
+    assert await backend.find(spec.name) is None
+    assert site.executions(spec.name) == 0
+
+
+async def test_terminate_ends_a_session(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.runs()
+    await backend.create(spec)
+    await reaches(backend, spec.name, SessionStatus.RUNNING)
+    await backend.terminate(spec.name, grace=LONG)
+    seen = await wait_until_terminal(backend, spec.name, timeout=5)
+    assert (seen.status, seen.failure) == (SessionStatus.CANCELLED, FailureClass.CANCELLED)
+    assert seen.ended_at is not None
+
+
+async def test_terminate_forces_after_the_grace(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.ignores_stop()
+    await backend.create(spec)
+    await prints(backend, spec.name, b"ready")
+    await backend.terminate(spec.name, grace=timedelta(seconds=0.3))
+    assert await status_of(backend, spec.name) is SessionStatus.STOPPING
+    assert (await wait_until_terminal(backend, spec.name, timeout=5)).status is SessionStatus.CANCELLED
+
+
+async def test_terminate_again_is_harmless(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.ignores_stop()
+    await backend.create(spec)
+    await prints(backend, spec.name, b"ready")
+    await backend.terminate(spec.name, grace=LONG)
+    await asyncio.gather(*(backend.terminate(spec.name, grace=LONG) for _ in range(3)))
+    assert await status_of(backend, spec.name) is SessionStatus.STOPPING
+
+
+async def test_terminate_leaves_what_is_over_or_unknown(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.ends(5)
+    await backend.create(spec)
+    over = await wait_until_terminal(backend, spec.name, timeout=5)
+    await backend.terminate(spec.name, grace=NOW)
+    await backend.terminate("never-was", grace=NOW)
+    assert await backend.find(spec.name) == over
+    assert await (await site.backend()).find(spec.name) == over
+    assert await backend.find("never-was") is None
+
+
+async def test_a_waiting_session_can_be_ended(site: TestSite, backend: SessionBackend) -> None:
+    specs = [site.runs() for _ in range(PLACES)]
+    for spec in specs:
+        await backend.create(spec)
+    waiting = site.ends(0)
+    assert (await backend.create(waiting)).status is SessionStatus.QUEUED
+    await backend.terminate(waiting.name, grace=LONG)
+    assert (await wait_until_terminal(backend, waiting.name, timeout=5)).status is SessionStatus.CANCELLED
+    assert site.executions(waiting.name) == 0
+
+
+async def test_a_session_waits_for_room_and_says_for_what(site: TestSite, backend: SessionBackend) -> None:
+    running = [site.runs() for _ in range(PLACES)]
+    for spec in running:
+        await backend.create(spec)
+    waiting = site.ends(0)
+    seen = await backend.create(waiting)
+    assert seen.status is SessionStatus.QUEUED
+    assert "2 of 2 are in use" in seen.reason
+    assert site.executions(waiting.name) == 0
+    await backend.terminate(running[0].name, grace=NOW)
+    assert (await wait_until_terminal(backend, waiting.name, timeout=5)).status is SessionStatus.SUCCEEDED
+
+
+async def test_output_is_read_from_an_offset_while_it_runs(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.runs(output="hello world")
+    await backend.create(spec)
+    await prints(backend, spec.name, b"hello world")
+    assert await backend.logs(spec.name, offset=0, limit=5) == LogChunk(b"hello", 5, False)
+    assert await backend.logs(spec.name, offset=6, limit=100) == LogChunk(b"world", 11, False)
+    assert await backend.logs(spec.name, offset=11, limit=100) == LogChunk(b"", 11, False)
+    assert await backend.logs(spec.name, offset=5000, limit=100) == LogChunk(b"", 5000, False)
+
+
+async def test_output_is_read_after_the_end(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.ends(0, output="hello world")
+    await backend.create(spec)
+    await wait_until_terminal(backend, spec.name, timeout=5)
+    assert await backend.logs(spec.name, offset=0, limit=5) == LogChunk(b"hello", 5, False)
+    assert await backend.logs(spec.name, offset=5, limit=100) == LogChunk(b" world", 11, True)
+    assert await backend.logs(spec.name, offset=5000, limit=100) == LogChunk(b"", 5000, True)
+
+
+async def test_events_name_what_changed(site: TestSite, backend: SessionBackend) -> None:
+    events = backend.events()
+    spec = site.ends(0)
+    await backend.create(spec)
+    async with asyncio.timeout(5):
+        while await status_of(backend, spec.name) is not SessionStatus.SUCCEEDED:
+            assert await anext(events) == spec.name
+
+
+async def test_close_ends_nothing_and_others_go_on(site: TestSite) -> None:
+    first = await site.backend()
+    spec = site.runs()
+    await first.create(spec)
+    await reaches(first, spec.name, SessionStatus.RUNNING)
+    before = await first.find(spec.name)
+    await first.close()
+    await first.close()
+
+    second = await site.backend()
+    assert await second.find(spec.name) == before
+    assert await second.create(spec) == before
+    await second.terminate(spec.name, grace=LONG)
+    assert (await wait_until_terminal(second, spec.name, timeout=5)).status is SessionStatus.CANCELLED
+    assert site.executions(spec.name) == 1
+
+
+async def test_fifty_sessions_at_once(site: TestSite, backend: SessionBackend) -> None:
+    specs = [site.ends(n % 3) for n in range(50)]
+    await asyncio.gather(*(backend.create(spec) for spec in specs))
+    seen = await asyncio.gather(*(wait_until_terminal(backend, spec.name, timeout=20) for spec in specs))
+    assert [view.exit_code for view in seen] == [n % 3 for n in range(50)]
+    assert [site.executions(spec.name) for spec in specs] == [1] * 50
+
+
+async def test_every_backend_of_the_table_can_be_made() -> None:
+    for name in BACKENDS:
+        assert callable(make_backend(name, Settings(), SystemClock()).create)
+    with pytest.raises(InvalidInput, match=r"local, simulated"):
+        make_backend("other", Settings(), SystemClock())
