@@ -115,6 +115,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from, the first that has one: arguments, the environment, the settings file."""
         file = Path(os.environ.get("FASTTRACK_SETTINGS_FILE") or default_settings_file())
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
 

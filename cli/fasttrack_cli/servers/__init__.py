@@ -17,12 +17,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fasttrack.settings import Settings
-from fasttrack_cli.servers.binaries import postgres_binary
-from fasttrack_cli.servers.identity import Identity, caller, check_reachable, unprivileged
-from fasttrack_cli.servers.postgres import Postgres
-from fasttrack_cli.servers.sockets import recorded_socket_directory, socket_directory
-from fasttrack_cli.servers.state_dir import check_format, locked, open_state_dir, own_directory, refusals
-from fasttrack_cli.servers.valkey import Valkey
+
+from .binaries import postgres_binary
+from .identity import Identity, caller, check_reachable, unprivileged
+from .postgres import Postgres
+from .sockets import recorded_socket_directory, socket_directory
+from .state_dir import check_format, locked, open_state_dir, own_directory, refusals
+from .valkey import Valkey
 
 __all__ = ["Addresses", "ServerStatus", "ensure_servers", "server_status", "stop_servers"]
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fasttrack.errors import Unavailable
-from fasttrack_cli.servers import processes
-from fasttrack_cli.servers.binaries import postgres_binary
-from fasttrack_cli.servers.failures import start_failure
-from fasttrack_cli.servers.identity import Identity, caller
-from fasttrack_cli.servers.postgres_data import check_version, configure, initialize
-from fasttrack_cli.servers.sockets import POSTGRES_SOCKET, ask
-from fasttrack_cli.servers.state_dir import is_held, own_directory
+
+from . import processes
+from .binaries import postgres_binary
+from .failures import start_failure
+from .identity import Identity, caller
+from .postgres_data import check_version, configure, initialize
+from .sockets import POSTGRES_SOCKET, ask
+from .state_dir import is_held, own_directory
 
 START_TIMEOUT_SECONDS = 60.0
 SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"  # every server answers it with one byte, before it asks who we are

@@ -13,11 +13,12 @@ import shutil
 from pathlib import Path
 
 from fasttrack.errors import InvalidInput
-from fasttrack_cli.servers import processes
-from fasttrack_cli.servers.binaries import postgres_binary, postgres_major
-from fasttrack_cli.servers.failures import start_failure
-from fasttrack_cli.servers.identity import Identity
-from fasttrack_cli.servers.state_dir import own_directory, write_file
+
+from . import processes
+from .binaries import postgres_binary, postgres_major
+from .failures import start_failure
+from .identity import Identity
+from .state_dir import own_directory, write_file
 
 CONFIGURATION = """\
 # Written by FastTrack at every start. Put your own settings into custom.conf beside it.

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fasttrack.errors import Unavailable
-from fasttrack_cli.servers.identity import Identity
+
+from .identity import Identity
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 LOG_LIMIT_BYTES = 5_000_000

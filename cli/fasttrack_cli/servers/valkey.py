@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fasttrack.errors import Unavailable
-from fasttrack_cli.servers import processes
-from fasttrack_cli.servers.binaries import valkey_binary
-from fasttrack_cli.servers.failures import start_failure
-from fasttrack_cli.servers.identity import Identity
-from fasttrack_cli.servers.sockets import VALKEY_SOCKET, ask
-from fasttrack_cli.servers.state_dir import own_directory
+
+from . import processes
+from .binaries import valkey_binary
+from .failures import start_failure
+from .identity import Identity
+from .sockets import VALKEY_SOCKET, ask
+from .state_dir import own_directory
 
 START_TIMEOUT_SECONDS = 20.0
 

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TypeVar
 
 import structlog
@@ -32,6 +33,8 @@ T = TypeVar("T")
 
 POLL = 1.0
 """Seconds between looks at what other schedulers did, at memory and at logs."""
+TURN_SIZE = 32
+"""Most sessions taken in at once: the first of a burst run while the others are still being written down."""
 START_PATIENCE = 10.0
 """Seconds after which a launcher that started nothing is tried again."""
 
@@ -177,7 +180,8 @@ class LocalBackend:
     async def _turn(self) -> None:
         """Hand everything that has gathered to the site, and take in what came of it."""
         assert self._bell is not None
-        arrivals, unlisted, endings, again = dict(self._arrivals), self._unlisted, self._endings, self._again
+        arrivals = dict(islice(self._arrivals.items(), TURN_SIZE))
+        unlisted, endings, again = self._unlisted, self._endings, self._again
         self._unlisted, self._endings, self._again = set(), set(), set()
         specs = [spec for spec, _ in arrivals.values()]
         bell = self._bell[1]
@@ -200,6 +204,8 @@ class LocalBackend:
                 future.set_result(done.seen[name])
             else:
                 future.set_exception(SessionBackendUnavailable(f"the directory of session {name} was removed"))
+        if self._arrivals:
+            self._wake.set()
 
     def _take_in(self, done: Turn) -> None:
         now = time.monotonic()
