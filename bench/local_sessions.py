@@ -1,6 +1,6 @@
 """How many short sessions per second the local backend runs, with and without folders at /pipeline.
 
-    python -m bench.local_sessions [--sessions 300] [--at-once 64] [--rounds 3] [--json]
+    python -m bench.local_sessions [--sessions 300] [--at-once 8] [--rounds 3] [--json]
 
 Each round creates that many sessions of the command `true` and waits for their ends by events. The best of the rounds
 counts, and beside it the machine's own speed: the same number of bare shells, started and waited for.
@@ -80,7 +80,7 @@ def bare_shells(count: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=int, default=300)
-    parser.add_argument("--at-once", type=int, default=64)
+    parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

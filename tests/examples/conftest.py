@@ -18,6 +18,7 @@ from fasttrack.ids import JobId, session_name
 from fasttrack.settings import Settings
 from fasttrack_scheduler.backends import make_backend
 from fasttrack_scheduler.backends.base import SessionBackend
+from fasttrack_scheduler.backends.local.sandbox import find_sandbox
 from tests.engine import Engine
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -90,7 +91,7 @@ async def a_machine(engine: Engine) -> AsyncIterator[Machine]:
 def settings(settings: Settings) -> Settings:
     """What examples/README.md says to declare: accelerators by name, and the folder beside the examples."""
     slots = {"cpu": "16", "mem": "64g", "cuda.shares": "20"}
-    return settings.model_copy(update={"local_slots": slots, "local_folders_dir": EXAMPLES})
+    return settings.model_copy(update={"local_slots": slots, "local_folders_dir": EXAMPLES, "local_sandbox": "never"})
 
 
 @pytest.fixture
@@ -98,3 +99,11 @@ async def machine(engine: Engine) -> AsyncIterator[Machine]:
     """A machine that runs what is submitted."""
     async with a_machine(engine) as machine:
         yield machine
+
+
+@pytest.fixture
+def folders_at_pipeline() -> None:
+    """Skips what needs folders at /pipeline and /home/work where this machine does not allow them."""
+    sandbox = find_sandbox("auto")
+    if not sandbox.is_on:
+        pytest.skip(sandbox.why_not)

@@ -31,7 +31,7 @@ def command(line: str, variables: Mapping[str, str]) -> tuple[str | None, str]:
         code = run(shlex.split(found["args"]))
     finally:
         sys.stdin, sys.stdout = sys.__stdin__, sys.__stdout__
-    output = printed.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    output = printed.buffer.getvalue().decode()
     if code:
         sys.exit(f"`{line}` ended with exit code {code}\n{output}")
     return found["name"], output

@@ -39,21 +39,24 @@ async def test_fine_tuning_gains_and_a_later_job_reuses_what_was_prepared(engine
     engine.settings = engine.settings.model_copy(update={"local_sandbox": "never"})
     async with a_machine(engine) as machine:
         second = await machine.run(FILE, skip=["prepare"])
-        other = await machine.run(FILE, skip=["prepare"], params={"hidden_units": "32"})
     assert second.states["prepare"] is InstanceState.SKIPPED
     assert second.logs["prepare"] == ""
     assert values_of(second) == values, "same data, same base model, same seed: the same figures"
     now = {path.name: path.stat().st_mtime_ns for path in (second.folder / "vfroot" / "finetune").iterdir()}
     assert now == prepared
+
+
+async def test_training_says_what_is_missing_or_does_not_fit(machine: Machine) -> None:
+    never = await machine.run(FILE, skip=["prepare"])
+    assert never.verdict is JobState.FAILED
+    assert never.states["evaluate"] is InstanceState.UPSTREAM_FAILED
+    assert never.logs["train"].endswith(
+        "/vfroot/finetune has no data.joblib and no base.joblib: run this pipeline once without skipping prepare\n"
+    )
+    prepared = await machine.run(FILE, skip=["train", "evaluate"])
+    assert prepared.verdict is JobState.SUCCEEDED
+    other = await machine.run(FILE, skip=["prepare"], params={"hidden_units": "32"})
     assert other.verdict is JobState.FAILED
-    assert "64 hidden units and this job asks for 32: run it without skipping prepare" in other.logs["train"]
-
-
-async def test_training_says_what_is_missing_when_nothing_was_ever_prepared(machine: Machine) -> None:
-    run = await machine.run(FILE, skip=["prepare"])
-    assert run.verdict is JobState.FAILED
-    assert run.states["evaluate"] is InstanceState.UPSTREAM_FAILED
-    assert run.logs["train"].strip() == (
-        "/pipeline/vfroot/finetune has no data.joblib and no base.joblib: "
-        "run this pipeline once without skipping prepare"
+    assert other.logs["train"].endswith(
+        "/vfroot/finetune has 64 hidden units and this job asks for 32: run it without skipping prepare\n"
     )

@@ -53,6 +53,7 @@ def test_there_are_ten_steps() -> None:
     assert re.findall(r"^## (\d+)\. ", PAGE.read_text(), re.M) == [str(n) for n in range(1, 11)]
 
 
+@pytest.mark.usefixtures("folders_at_pipeline")
 def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     """Every file is saved, every command is run in order; all succeed, and print what the page shows."""
     page = list(blocks())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fasttrack.domain.states import JobState
 
 from .conftest import EXAMPLES, Machine
 
 
+@pytest.mark.usefixtures("folders_at_pipeline")
 async def test_the_graph_of_the_real_pipeline_runs_on_one_machine(machine: Machine) -> None:
     run = await machine.run((EXAMPLES / "torchtune-short.yaml").read_text())
     assert run.verdict is JobState.SUCCEEDED, run.logs

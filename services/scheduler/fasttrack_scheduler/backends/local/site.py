@@ -7,7 +7,6 @@ what the files say.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,25 +17,19 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from fasttrack.domain.pipeline import Mount
 from fasttrack.errors import FastTrackError
-from fasttrack.ids import JobId, PipelineId
 from fasttrack.settings import Settings
 
-from ..base import Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus, Workspace
+from ..base import Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
 from . import capacity, ending, queue
-from .devices import variables
-from .environment import environment
 from .folders import folders_of
 from .journal import SessionDir, Started, session_names, write_new
-from .launcher import launch
 from .ledger import Entry, Ledger
 from .outcome import look_at, session_id_of
-from .process import is_running, myself, oom_kills
+from .process import is_running, myself
 from .sandbox import Sandbox, find_sandbox
-
-LONGEST_TEXT = 128 * 1024
-"""Bytes of one argument or variable that Linux refuses."""
+from .specs import as_record, require_startable, secrets_of
+from .starting import Start
 
 TAKE_OVER_AFTER = 2.0
 """Seconds after which a session that a dead scheduler was about to start is started by another."""
@@ -220,23 +213,7 @@ class Site:
             )
 
     def _create(self, directory: SessionDir, spec: SessionSpec) -> None:
-        where = spec.workspace
-        directory.create(
-            {
-                "session_id": self.session_id(spec.name),
-                "slots": {slot: str(amount) for slot, amount in spec.slots.items() if amount},
-                "priority": spec.priority,
-                "arrived": time.time_ns(),
-                "image": spec.image,
-                "cluster_size": spec.cluster_size,
-                "pipeline": str(where.pipeline_id),
-                "job": str(where.job_id),
-                "task": where.task,
-                "inputs": where.inputs,
-                "mounts": [(mount.folder, mount.alias) for mount in where.mounts],
-            },
-            {"command": spec.command, "envs": dict(spec.envs)},
-        )
+        directory.create(as_record(spec, self.session_id(spec.name)), secrets_of(spec))
 
     def _live_on_disk(self) -> list[str]:
         names = session_names(self.folder / "sessions")
@@ -287,51 +264,17 @@ class Site:
             else:
                 done.again.append(name)
 
+    def _launch(self, directory: SessionDir, done: Turn, bell: int) -> int:
+        held = self.ledger.entries[directory.name].devices
+        start = Start.of(directory, self._settings, self.sandbox, held, self.totals)
+        if (old := start.make_ready()) is not None:
+            done.rubbish.append(old)
+        return start.launch(bell)
+
     def _give_up(self, directory: SessionDir, cause: str, sentence: str, done: Turn) -> None:
         if directory.claim_unstarted():
             directory.write_ended(cause, sentence)
         done.stillborn.append(directory.name)
-
-    def _launch(self, directory: SessionDir, done: Turn, bell: int) -> int:
-        spec, secrets = directory.spec(), directory.secrets()
-        entry = self.ledger.entries[directory.name]
-        folders = folders_of(_workspace(spec), self._settings)
-        if (old := folders.make_ready()) is not None:
-            done.rubbish.append(old)
-        held = {pool: dict(parts) for pool, parts in entry.devices.items()}
-        if not self.sandbox.is_on:
-            for real, alias in folders.mounts:
-                link = f"{directory.work}/{alias}"
-                os.makedirs(os.path.dirname(link), exist_ok=True)
-                if not os.path.lexists(link):
-                    os.symlink(real, link)
-        facts = {
-            "isolation": "bubblewrap" if self.sandbox.is_on else f"none: {self.sandbox.why_not}",
-            "oom_kills": oom_kills(),
-        }
-        if held:
-            facts["devices"] = "; ".join(f"{pool}: {', '.join(parts)}" for pool, parts in held.items())
-            facts["held"] = orjson.dumps(held).decode()
-        if spec["cluster_size"] > 1:
-            facts["cluster"] = f"1 of {spec['cluster_size']} containers: the local backend runs one process"
-        env = environment(
-            name=directory.name,
-            session_id=spec["session_id"],
-            image=spec["image"],
-            asked=secrets["envs"],
-            devices=variables(held, self.totals),
-            folders=folders,
-            work=None if self.sandbox.is_on else directory.work,
-        )
-        return launch(
-            directory.name,
-            directory.path,
-            self.sandbox.argv(["/bin/sh", "-c", secrets["command"]], folders, directory.work),
-            env=env,
-            cwd=directory.work,
-            facts=orjson.dumps(facts),
-            bell=bell,
-        )
 
     def _identity(self) -> UUID:
         path = self.folder / "site"
@@ -346,34 +289,6 @@ class Site:
         return UUID(path.read_text().strip())
 
 
-def require_startable(spec: SessionSpec) -> None:
-    """Pass if the system could start this. :raises SessionRefused: no process can have such a name or command."""
-    if not re.fullmatch(r"\w[\w.-]{0,199}", spec.name, re.ASCII):
-        raise SessionRefused(f"{spec.name!r} is not a session name")
-    for what, text in (
-        ("command", spec.command),
-        *((f"variable {key}", f"{key}={spec.envs[key]}") for key in spec.envs),
-    ):
-        if "\0" in text:
-            raise SessionRefused(f"its {what} holds a NUL character")
-        if len(text.encode(errors="replace")) >= LONGEST_TEXT:
-            raise SessionRefused(f"its {what} is longer than {LONGEST_TEXT - 1} bytes, the most the system takes")
-
-
 def unavailable(error: OSError) -> SessionBackendUnavailable:
     """A failure of the file system, for the engine: it may go away."""
     return SessionBackendUnavailable(f"the local backend cannot use its state directory: {error.strerror or error}")
-
-
-def _workspace(spec: Mapping[str, object]) -> Workspace:
-    mounts = spec["mounts"]
-    inputs = spec["inputs"]
-    assert isinstance(mounts, list)
-    assert isinstance(inputs, list)
-    return Workspace(
-        PipelineId(UUID(str(spec["pipeline"]))),
-        JobId(UUID(str(spec["job"]))),
-        str(spec["task"]),
-        tuple(inputs),
-        tuple(Mount(folder, alias) for folder, alias in mounts),
-    )
