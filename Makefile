@@ -42,7 +42,7 @@ check: $(STAMP) ## Format, lint, types, import contracts, generated files, size 
 	@$(BIN)/ruff check --quiet $(SOURCES)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.txt 2>&1 || { cat $(VENV)/imports.txt; exit 1; }
-	@tail -n 2 $(VENV)/imports.txt | head -n 1
+	@grep "^Contracts:" $(VENV)/imports.txt
 	@$(BIN)/python -m pytest tests/architecture -q
 
 fix: $(STAMP) ## Format, and repair what the linter can

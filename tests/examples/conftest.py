@@ -91,7 +91,7 @@ async def a_machine(engine: Engine) -> AsyncIterator[Machine]:
 def settings(settings: Settings) -> Settings:
     """What examples/README.md says to declare: accelerators by name, and the folder beside the examples."""
     slots = {"cpu": "16", "mem": "64g", "cuda.shares": "20"}
-    return settings.model_copy(update={"local_slots": slots, "local_folders_dir": EXAMPLES, "local_sandbox": "never"})
+    return settings.model_copy(update={"local_slots": slots, "local_folders_dir": EXAMPLES})
 
 
 @pytest.fixture

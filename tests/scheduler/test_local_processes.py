@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from fasttrack.domain.states import FailureClass
+from fasttrack.settings import Settings
 from fasttrack_scheduler.backends.base import Observation, SessionSpec, SessionStatus, wait_until_terminal
 from fasttrack_scheduler.backends.local import process
 from fasttrack_scheduler.backends.local.backend import LocalBackend
@@ -182,6 +184,44 @@ async def test_a_command_starts_once_even_if_two_launch_it(site: LocalTestSite, 
     await backend.create(spec)
     await asyncio.sleep(0.1)
     assert site.executions(spec.name) == 0
+
+
+async def test_a_launch_that_fails_for_now_is_tried_again(
+    site: LocalTestSite, backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("fasttrack_scheduler.backends.local.starting.launch", no_room)
+    await backend.create(spec := site.ends(0))
+    monkeypatch.undo()
+    assert (await wait_until_terminal(backend, spec.name, timeout=5)).status is SessionStatus.SUCCEEDED
+    assert site.executions(spec.name) == 1
+
+
+async def test_a_start_that_could_not_be_written_down_is_lost(site: LocalTestSite, backend: LocalBackend) -> None:
+    """A full disk leaves an empty record: the keeper gave up before the command."""
+    running = [site.runs() for _ in range(2)]
+    for spec in (*running, waiting := site.ends(0)):
+        await backend.create(spec)
+    write_new(f"{directory(site, waiting.name).path}/started", b"")
+    await backend.terminate(running[0].name, grace=NOW)
+    seen = await wait_until_terminal(backend, waiting.name, timeout=5)
+    assert (seen.failure, seen.reason) == (FailureClass.INFRASTRUCTURE, "lost: its start could not be written down")
+    assert site.executions(waiting.name) == 0
+
+
+async def test_many_are_ended_at_once(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, local_sandbox="never", local_slots={"cpu": "40"})
+    backend = LocalBackend(settings)
+    await backend.start()
+    specs = [make_spec("sleep 60; exit 0") for _ in range(40)]
+    await asyncio.gather(*(backend.create(spec) for spec in specs))
+    await asyncio.gather(*(backend.terminate(spec.name, grace=timedelta(seconds=9)) for spec in specs))
+    for spec in specs:
+        assert (await wait_until_terminal(backend, spec.name, timeout=8)).status is SessionStatus.CANCELLED
+    assert process.Table().marked([backend._site.session_id(spec.name) for spec in specs]) == []
+    await backend.close()
 
 
 SCHEDULER = """

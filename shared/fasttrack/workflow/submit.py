@@ -84,12 +84,12 @@ async def submit(
         raise InvalidRun(f"missing secrets: {', '.join(missing)}; set them with `fasttrack secrets set NAME`")
 
     identifier = job_id or JobId(new_id())
-    if request.idempotency_key is not None:
-        # Waits for a request under the same key that is being handled right now; whoever comes first makes the job.
-        if not await remember_key(db, project, request.idempotency_key, digest, identifier):
-            known = await find_idempotent(db, project, request.idempotency_key)
-            assert known is not None
-            return await _same_job(db, project, known, digest)
+    key = request.idempotency_key
+    # Waits for a request under the same key that is being handled right now; whoever comes first makes the job.
+    if key is not None and not await remember_key(db, project, key, digest, identifier):
+        known = await find_idempotent(db, project, key)
+        assert known is not None
+        return await _same_job(db, project, known, digest)
     job = Job(
         id=identifier,
         project_id=project,

@@ -1,7 +1,9 @@
 """The local backend: compute sessions as real processes on this machine, kept in files of the state directory.
 
-Read `backend.py` first; the nouns below it are `journal` (what is on disk), `capacity` and `devices` (who may run),
-`sandbox` and `folders` (what a task sees), `process` (starting, watching, ending).
+Read `backend.py` first (the five verbs), then `site` (what one turn does to the files). Below them: `journal` and `ledger`
+(what is on disk), `queue`, `capacity` and `devices` (who may run), `starting`, `folders`, `environment`, `sandbox` and
+`launcher` (how a command starts), `registry`, `watch`, `stopping` and `ending` (its life and end), `outcome` and `output`
+(what is told of it), `process` (/proc).
 """
 
 from __future__ import annotations

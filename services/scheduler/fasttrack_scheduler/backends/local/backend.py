@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import structlog
 
+from fasttrack.errors import Unavailable
 from fasttrack.settings import Settings
 
 from ..base import LogChunk, Observation, SessionBackendUnavailable, SessionSpec
@@ -172,8 +173,8 @@ class LocalBackend:
             self._wake.clear()
             try:
                 await self._turn()
-            except SessionBackendUnavailable as error:
-                log.warning("local sessions wait", reason=str(error))
+            except Exception as error:  # whatever it is, the next turn may do better, and others depend on it
+                log.warning("local sessions wait", reason=str(error), exc_info=not isinstance(error, Unavailable))
                 await asyncio.sleep(POLL)
                 self._wake.set()
 
@@ -187,14 +188,15 @@ class LocalBackend:
         bell = self._bell[1]
         try:
             done = await self._in_thread(lambda: self._site.turn(specs, unlisted, endings, again, bell))
-        except SessionBackendUnavailable as error:
+        except Exception as error:
             self._unlisted |= unlisted
             self._endings |= endings
             self._again |= again
             for name, (_, future) in arrivals.items():
                 self._arrivals.pop(name, None)
-                future.set_exception(error)
+                future.set_exception(SessionBackendUnavailable(str(error)))
             raise
+        self._again.update(done.again)
         self._take_in(done)
         for name, (_, future) in arrivals.items():
             self._arrivals.pop(name, None)
@@ -247,8 +249,12 @@ class LocalBackend:
             await asyncio.sleep(POLL)
             try:
                 await self._look_around()
-            except SessionBackendUnavailable as error:
-                log.warning("local sessions are not looked after", reason=str(error))
+            except Exception as error:  # as above
+                log.warning(
+                    "local sessions are not looked after",
+                    reason=str(error),
+                    exc_info=not isinstance(error, Unavailable),
+                )
 
     async def _look_around(self) -> None:
         changed = await self._in_thread(self._site.glance)

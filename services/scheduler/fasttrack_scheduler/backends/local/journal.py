@@ -107,10 +107,15 @@ class SessionDir:
         if found is None:
             return None
         lines, at = found
-        if len(lines) < 3:
+        try:
+            keeper = None if lines[0] == "-" else ProcessId.from_stat(lines[0], boot=lines[1])
+            return Started(keeper, orjson.loads(lines[2]), at)
+        except (IndexError, ValueError):
             return None
-        keeper = None if lines[0] == "-" else ProcessId.from_stat(lines[0], boot=lines[1])
-        return Started(keeper, orjson.loads(lines[2]), at)
+
+    def is_start_torn(self) -> bool:
+        """Whether the record of the start is there and says nothing: the disk was full, and the command did not run."""
+        return self.started() is None and os.path.exists(f"{self.path}/started")
 
     def claim_unstarted(self) -> bool:
         """Make sure that the command never starts; false if it already did."""
@@ -137,9 +142,12 @@ class SessionDir:
 
     def write_ended(self, cause: str, sentence: str) -> None:
         """Record the end of a session whose keeper cannot do so any more."""
-        fresh = f"{self.path}/exit-{uuid4().hex}"
-        write_new(fresh, f"- {cause} {sentence}\n".encode())
-        os.replace(fresh, f"{self.path}/exit")
+        path, data = f"{self.path}/exit", f"- {cause} {sentence}\n".encode()
+        if not _write_once(path, data) and self.ended() is None:
+            # The keeper was cut off while it wrote.
+            fresh = f"{path}-{uuid4().hex}"
+            write_new(fresh, data)
+            os.replace(fresh, path)
 
     def verdict(self, opinion: str) -> str:
         """The recorded verdict; `opinion` is recorded if there was none."""

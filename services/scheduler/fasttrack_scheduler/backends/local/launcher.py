@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 # The traps keep the keeper alive through signals to its group; the command gets the defaults back. `kill -TERM 0` asks
 # background children that outlived the command to go, while the group is certainly still ours.
 _KEEPER = """(
-exec 2>/dev/null
+exec 2>/dev/null 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 trap : TERM INT HUP PIPE QUIT USR1 USR2 ALRM
 IFS= read -r stat </proc/self/stat
 IFS= read -r boot </proc/sys/kernel/random/boot_id

@@ -229,7 +229,11 @@ class Site:
         directory = self.directory(name)
         if name in entries or directory.ended() is not None:
             return
-        spec = directory.spec()
+        try:
+            spec = directory.spec()
+        except ValueError:
+            directory.write_ended("lost", "lost: its files were damaged")
+            return
         started = directory.started()
         slots = {slot: Decimal(amount) for slot, amount in spec["slots"].items()}
         entry = Entry(slots, spec["priority"], spec["arrived"])
@@ -251,16 +255,20 @@ class Site:
     def _start(self, name: str, done: Turn, bell: int) -> None:
         directory = self.directory(name)
         if directory.started() is not None or directory.ended() is not None:
-            return
+            return None
+        if directory.is_start_torn():
+            return self._give_up(directory, "lost", "lost: its start could not be written down", done)
         try:
             done.launched[name] = self._launch(directory, done, bell)
+        except orjson.JSONDecodeError:
+            self._give_up(directory, "lost", "lost: its files were damaged", done)
         except (SessionRefused, ValueError) as error:
             self._give_up(directory, "refused", str(error), done)
         except OSError as error:
             if error.errno == E2BIG:
                 self._give_up(directory, "refused", "its command and variables are too long for the system", done)
             elif error.errno == ENOENT and not os.path.exists(f"{directory.path}/secrets.json"):
-                self._give_up(directory, "lost", "its command is not known any more", done)
+                self._give_up(directory, "lost", "lost: its command is not known any more", done)
             else:
                 done.again.append(name)
 
@@ -272,7 +280,7 @@ class Site:
         return start.launch(bell)
 
     def _give_up(self, directory: SessionDir, cause: str, sentence: str, done: Turn) -> None:
-        if directory.claim_unstarted():
+        if directory.claim_unstarted() or directory.is_start_torn():
             directory.write_ended(cause, sentence)
         done.stillborn.append(directory.name)
 

@@ -25,6 +25,8 @@ class Stopping:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._reading = asyncio.Lock()
+        self._table: tuple[float, Table] | None = None
 
     def stop(self, live: Live, deadline: float) -> None:
         """End the session by then; asked again, the earlier deadline holds."""
@@ -50,7 +52,7 @@ class Stopping:
             assert live.stop_at is not None
             left = live.stop_at - time.time()
             if left > 0:
-                await asyncio.to_thread(lambda: ending.ask(started, asked, Table()))
+                await asyncio.to_thread(ending.ask, started, asked, await self._processes())
                 wait = min(ASK_AGAIN, left)
             else:
                 await asyncio.to_thread(ending.force, started, self._site.session_id(live.name))
@@ -62,3 +64,11 @@ class Stopping:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await live.is_over.wait()
+
+    async def _processes(self) -> Table:
+        # One reading serves all endings of a moment: a cancelled job may have hundreds.
+        async with self._reading:
+            now = time.monotonic()
+            if self._table is None or now - self._table[0] > ASK_AGAIN / 2:
+                self._table = now, await asyncio.to_thread(Table)
+            return self._table[1]
