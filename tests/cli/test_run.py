@@ -6,6 +6,7 @@ import asyncio
 import signal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -14,7 +15,7 @@ from fasttrack.db import Database
 from fasttrack.db.jobs import list_jobs
 from fasttrack.domain.states import FailureClass
 from fasttrack.ids import ProjectId
-from fasttrack_scheduler.backends.simulated import Script
+from fasttrack_scheduler.backends.simulated import Script, SimulatedBackend
 from tests.cli.command_line import Answer, CommandLine, World, a_process, a_run, counts
 from tests.factories import a_file
 from tests.waiting import eventually
@@ -169,7 +170,7 @@ async def test_a_dry_run_checks_everything_and_leaves_nothing(
         (("run", "text.yaml"), 2, "text.yaml"),
         (("run", "cycle.yaml"), 2, " → "),
         (("run", "cycle.yaml"), 2, "cycle.yaml is not a valid pipeline: 1 error. Nothing was changed."),
-        (("run", "demo.yaml", "--param", "rl=1"), 2, "`rl` is not a parameter of this pipeline. Did you mean `lr`?"),
+        (("run", "demo.yaml", "--param", "rl=1"), 2, "`rl` is not a parameter of this pipeline. Its parameters: lr."),
         (("run", "demo.yaml", "--param", "lr=fast"), 2, "`lr`: "),
         (("run", "demo.yaml", "--skip", "z"), 2, "cannot skip z: no such task; the pipeline has a, b, c, d"),
         (("run", "secret.yaml"), 2, "missing secrets: TOKEN; set them with `fasttrack secrets set NAME`"),
@@ -282,16 +283,16 @@ async def test_the_watching_survives_a_database_that_goes_away(
 
     await eventually(lambda: hears("b  task.running"))
     url = database_url.replace("+asyncpg", "")
-    name = url.split("/")[-1].split("?")[0]
+    name = urlsplit(url).path.strip("/")
     admin = await asyncpg.connect(url.replace(f"/{name}", "/postgres"))
     try:
         await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
         await eventually(lambda: hears("the job goes on, but cannot be watched"))
-        [held] = [n for n in world.site.ledger.created if not world.site.get(n).status.is_terminal]  # type: ignore[union-attr]
+    finally:
+        [held] = [s.name for s in await SimulatedBackend(world.site).live()]
         world.do(lambda: world.site.finish(held))
         await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    finally:
         await admin.close()
     answer: Answer = await command
     said += answer.err

@@ -64,7 +64,7 @@ async def eventually(claim: Callable[[], Awaitable[bool]], *, timeout: float = 5
 class TestSite(Protocol):
     """One place with any number of backend objects, and sessions that behave as asked."""
 
-    __test__ = False
+    __test__: bool = False
 
     async def backend(self) -> SessionBackend:
         """A further backend object of this site, started."""

@@ -19,8 +19,7 @@ from fasttrack_scheduler.backends.base import (
     SessionStatus,
     wait_until_terminal,
 )
-
-from .conftest import PLACES, TestSite, eventually
+from tests.contracts.conftest import PLACES, TestSite, eventually
 
 NOW = timedelta(0)
 LONG = timedelta(seconds=30)
@@ -94,7 +93,7 @@ async def test_creating_from_two_schedulers_at_once_runs_once(site: TestSite) ->
 async def test_schedulers_of_one_site_name_it_alike(site: TestSite) -> None:
     one, two = await site.backend(), await site.backend()
     assert one.site == two.site
-    assert one.fence == two.fence >= NOW
+    assert one.fence == two.fence >= timedelta(seconds=1)
 
 
 async def test_a_session_is_found_after_its_end_also_by_others(site: TestSite, backend: SessionBackend) -> None:
@@ -114,6 +113,20 @@ async def test_observe_leaves_out_what_it_does_not_know(site: TestSite, backend:
     spec = site.runs()
     await backend.create(spec)
     assert [seen.name for seen in await backend.observe(["never-was", spec.name])] == [spec.name]
+
+
+async def test_live_tells_every_session_that_is_not_over(site: TestSite) -> None:
+    one, two = await site.backend(), await site.backend()
+    over, running, waiting = site.ends(0), [site.runs() for _ in range(PLACES)], site.ends(0)
+    assert await one.live() == []
+    await one.create(over)
+    await wait_until_terminal(one, over.name, timeout=5)
+    for spec in (*running, waiting):
+        await one.create(spec)
+    expected = {spec.name for spec in (*running, waiting)}
+    assert {seen.name for seen in await one.live()} == expected
+    assert {seen.name for seen in await two.live()} == expected
+    assert not any(seen.status.is_terminal for seen in await two.live())
 
 
 async def test_a_refused_session_leaves_nothing(site: TestSite, backend: SessionBackend) -> None:

@@ -181,11 +181,7 @@ async def test_a_freed_place_is_taken_at_once(site: LocalTestSite) -> None:
     backend._tasks[1].cancel()  # no housekeeper: what follows does not wait for a poll
     await backend.terminate(running[0].name, grace=timedelta(0))
 
-    async def starts() -> bool:
-        seen = await backend.find(waiting.name)
-        return seen is not None and seen.status is SessionStatus.RUNNING
-
-    await eventually(starts)
+    await eventually(lambda: backend._registry.live[waiting.name].started is not None)
 
 
 async def test_a_lost_ledger_costs_nothing(site: LocalTestSite) -> None:

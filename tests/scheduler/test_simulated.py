@@ -98,7 +98,8 @@ async def test_a_vanished_session_never_was(site: SimulatedSite, backend: Simula
 
 async def test_a_preempted_session_goes_back_and_runs_again(site: SimulatedSite, backend: SimulatedBackend) -> None:
     site.script("task", Script(duration=0.01, preempted=1, queued=0.01, preparing=0.01))
-    spec, seen = make_spec(), []
+    spec = make_spec()
+    seen: list[SessionStatus] = []
     events = backend.events()
     await backend.create(spec)
     async with asyncio.timeout(5):

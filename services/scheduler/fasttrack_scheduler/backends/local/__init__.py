@@ -1,6 +1,6 @@
 """The local backend: compute sessions as real processes on this machine, kept in files of the state directory.
 
-Read `backend.py` first (the five verbs), then `site` (what one turn does to the files). Below them: `journal` and `ledger`
+Read `backend.py` first (the verbs of the contract), then `site` (what one turn does to the files). Below them: `journal` and `ledger`
 (what is on disk), `queue`, `capacity` and `devices` (who may run), `starting`, `folders`, `environment`, `sandbox` and
 `launcher` (how a command starts), `registry`, `watch`, `stopping` and `ending` (its life and end), `outcome` and `output`
 (what is told of it), `process` (/proc).

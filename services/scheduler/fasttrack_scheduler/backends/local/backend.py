@@ -1,4 +1,4 @@
-"""The five verbs over this machine's processes.
+"""The verbs of the contract over this machine's processes.
 
 One thread does the work on files (`site`), in turns that take everything that has gathered, so that a burst costs few
 locks. The event loop is told of starts through a pipe and of ends through pidfds (`registry`), so that nothing waits for
@@ -121,6 +121,10 @@ class LocalBackend:
                 self._unlisted.add(name)
                 self._wake.set()
         return [view for view in views.values() if view is not None]
+
+    async def live(self) -> list[Observation]:
+        names = await self._in_thread(self._site.live_names)
+        return [seen for seen in await self.observe(names) if not seen.status.is_terminal]
 
     async def terminate(self, name: str, *, grace: timedelta) -> None:
         if self._registry.is_over(name):

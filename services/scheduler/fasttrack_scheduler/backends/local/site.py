@@ -146,6 +146,11 @@ class Site:
         """Whether another scheduler changed who waits and who runs; cheap."""
         return self.ledger.refresh()
 
+    def live_names(self) -> list[str]:
+        """Sessions that wait or run, by the ledger."""
+        self.ledger.refresh()
+        return list(self.ledger.entries)
+
     def unlisted(self) -> list[str]:
         """Live sessions that the ledger does not know: a scheduler died between writing the two."""
         self.ledger.refresh()
