@@ -53,20 +53,19 @@ async def signals() -> AsyncIterator[asyncio.Event]:
         forget()
 
 
-async def unless_interrupted(work: Coroutine[Any, Any, T]) -> T:
-    """The work's result. :raises Interrupted: a signal came first; the work was cancelled and has ended."""
-    async with signals() as came:
-        task = asyncio.ensure_future(work)
-        signal_came = asyncio.ensure_future(came.wait())
-        try:
-            await asyncio.wait({task, signal_came}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            signal_came.cancel()
-            if not task.done():
-                task.cancel()
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if came.is_set():
-                raise Interrupted from None
-            raise
+async def unless_interrupted(work: Coroutine[Any, Any, T], came: asyncio.Event) -> T:
+    """The work's result. :raises Interrupted: `came` was set first; the work was cancelled and has ended."""
+    task = asyncio.ensure_future(work)
+    signal_came = asyncio.ensure_future(came.wait())
+    try:
+        await asyncio.wait({task, signal_came}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        signal_came.cancel()
+        if not task.done():
+            task.cancel()
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if came.is_set():
+            raise Interrupted from None
+        raise

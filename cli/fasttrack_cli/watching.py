@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -23,15 +24,16 @@ from .workbench import Workbench, is_scheduler_running
 
 
 async def wait_for_job(
-    bench: Workbench, out: Output, job: JobId, cursor: Cursor, *, scheduler: bool | None
+    bench: Workbench, out: Output, job: JobId, cursor: Cursor, came: asyncio.Event, *, scheduler: bool | None
 ) -> JobState | None:
     """Watch the job until it is over; its last state, or `None` when a person ended the watching, which is then told.
 
+    :param came: set when a person interrupts.
     :param scheduler: whether to run a scheduler meanwhile; `None`: only with the embedded database.
     """
     is_scheduling = bench.settings.is_embedded if scheduler is None else scheduler
     try:
-        return await unless_interrupted(_watch(bench, out, job, cursor, is_scheduling))
+        return await unless_interrupted(_watch(bench, out, job, cursor, is_scheduling), came)
     except Interrupted:
         _tell_how_to_go_on(bench, out, job)
         return None

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -91,6 +95,61 @@ async def a_run(*args: str, env: dict[str, str]) -> Answer:
         out, err = await process.communicate()
         assert process.returncode is not None
         return Answer(process.returncode, out.decode(), err.decode())
+
+
+class Cable:
+    """Between a command and PostgreSQL; can be cut and mended."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        host = parse_qs(urlsplit(url).query)["host"][0]
+        self.url = url.replace(host, str(directory))
+        self._there = f"{host}/.s.PGSQL.5432"
+        self._here = f"{directory}/.s.PGSQL.5432"
+        self._open: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def mend(self) -> None:
+        """Let connections through."""
+        self._server = await asyncio.start_unix_server(self._connect, self._here)
+
+    async def cut(self) -> None:
+        """Break every connection, and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+            os.unlink(self._here)
+            for writer in list(self._open):
+                writer.close()
+            await self._server.wait_closed()
+            self._server = None
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_unix_connection(self._there)
+        self._open |= {writer, far_writer}
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        self._open -= {writer, far_writer}
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def a_cable(database_url: str) -> AsyncIterator[Cable]:
+    """A way to the database that a test can cut."""
+    directory = Path(tempfile.mkdtemp(prefix="ft-", dir="/tmp"))
+    cable = Cable(database_url, directory)
+    await cable.mend()
+    try:
+        yield cable
+    finally:
+        await cable.cut()
+        shutil.rmtree(directory)
 
 
 async def counts(database: Database) -> dict[str, int]:

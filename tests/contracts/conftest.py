@@ -170,15 +170,17 @@ class SimulatedTestSite:
         """Nothing outlives the object."""
 
 
-@pytest.fixture(params=["simulated", "local", "local-without-sandbox"])
+SITES: dict[str, Callable[[Path], LocalTestSite | SimulatedTestSite]] = {
+    "simulated": lambda _: SimulatedTestSite(),
+    "local": lambda folder: LocalTestSite(folder, "auto"),
+    "local-without-sandbox": lambda folder: LocalTestSite(folder, "never"),
+}
+"""The backends of the table by name, and variants of them behind a dash."""
+
+
+@pytest.fixture(params=SITES)
 async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TestSite]:
-    match request.param:
-        case "simulated":
-            made: SimulatedTestSite | LocalTestSite = SimulatedTestSite()
-        case "local":
-            made = LocalTestSite(tmp_path, "auto")
-        case _:
-            made = LocalTestSite(tmp_path, "never")
+    made = SITES[request.param](tmp_path)
     yield made
     await made.close()
 

@@ -19,7 +19,7 @@ from fasttrack_scheduler.backends.base import (
     SessionStatus,
     wait_until_terminal,
 )
-from tests.contracts.conftest import PLACES, TestSite, eventually
+from tests.contracts.conftest import PLACES, SITES, TestSite, eventually
 
 NOW = timedelta(0)
 LONG = timedelta(seconds=30)
@@ -260,3 +260,7 @@ async def test_every_backend_of_the_table_can_be_made() -> None:
         assert callable(make_backend(name, Settings(), SystemClock()).create)
     with pytest.raises(InvalidInput, match=r"local, simulated"):
         make_backend("other", Settings(), SystemClock())
+
+
+def test_every_backend_of_the_table_is_held_to_the_contract() -> None:
+    assert BACKENDS.keys() == {name.partition("-")[0] for name in SITES}

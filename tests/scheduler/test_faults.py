@@ -180,7 +180,10 @@ async def test_a_job_that_breaks_the_pass_is_set_aside_and_the_others_go_on(engi
         await db.execute("UPDATE task_instance SET unmet = 0 WHERE job_id = $1 AND name = 'b'", bad)
     async with engine.scheduling():
         assert [await engine.ended(j) for j in good] == [JobState.SUCCEEDED] * 3
-        assert not (await engine.job(bad)).state.is_terminal
+        assert (await engine.job(bad)).reason == "cannot be reconciled: CheckViolationError; see the scheduler's log"
+    async with engine.database.transaction() as db:
+        wait = await db.value("SELECT next_reconcile_at - now() FROM job WHERE id = $1", bad)
+    assert timedelta(seconds=50) < wait <= timedelta(seconds=60)
 
 
 async def test_every_open_job_is_due_within_a_minute(engine: Engine) -> None:

@@ -86,13 +86,14 @@ async def job(
     """
     from fasttrack.workflow.control import resolve_job
 
+    from ..running import signals
     from ..watching import tell_outcome, verdict, wait_for_job
 
-    async with call.opened() as bench:
+    async with call.opened() as bench, signals() as came:
         cursor = await bench.feed.here()
         record = await bench.database.run(lambda db: resolve_job(db, bench.project, identifier))
         if wait:
-            state = await wait_for_job(bench, call.out, record.id, cursor, scheduler=scheduler)
+            state = await wait_for_job(bench, call.out, record.id, cursor, came, scheduler=scheduler)
             if state is None or not events:
                 return verdict(state) if state is None else await tell_outcome(bench, call.out, record.id)
             await _print_history(call, bench, record)
@@ -122,9 +123,10 @@ async def cancel(
     from fasttrack.workflow.control import cancel as cancel_job
     from fasttrack.workflow.control import resolve_job
 
+    from ..running import signals
     from ..watching import verdict, wait_for_job
 
-    async with call.opened() as bench:
+    async with call.opened() as bench, signals() as came:
 
         async def work(db: Db) -> list[tuple[JobRecord, JobState]]:
             found = {r.id: r for r in [await resolve_job(db, bench.project, i) for i in identifiers]}
@@ -140,7 +142,7 @@ async def cancel(
         for record, before in cancelled if wait else ():
             if before.is_terminal:
                 continue
-            state = await wait_for_job(bench, call.out, record.id, cursor, scheduler=scheduler)
+            state = await wait_for_job(bench, call.out, record.id, cursor, came, scheduler=scheduler)
             if state is None:
                 return verdict(None)
             after[str(record.id)] = state

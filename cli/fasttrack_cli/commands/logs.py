@@ -36,16 +36,16 @@ async def logs(
 
     from ..log_reading import LogReader
     from ..lookup import require_task
-    from ..running import Interrupted, unless_interrupted
+    from ..running import Interrupted, signals, unless_interrupted
 
-    async with call.opened() as bench:
+    async with call.opened() as bench, signals() as came:
         async with bench.database.transaction() as db:
             job = await resolve_job(db, bench.project, identifier)
             instance = await require_task(db, job, task)
         reader = await LogReader.of(bench, job, instance, attempt=attempt)
         writer = _writer(call)
         try:
-            await unless_interrupted(reader.read(writer, offset=offset, tail=tail, follow=follow))
+            await unless_interrupted(reader.read(writer, offset=offset, tail=tail, follow=follow), came)
         except Interrupted:
             return INTERRUPTED
         for note in reader.notes:

@@ -62,6 +62,7 @@ async def run(
     """
     from fasttrack.workflow.submit import RunRequest
 
+    from ..running import signals
     from ..starting import FromFile, origin_of, start_job
     from ..watching import tell_outcome, verdict, wait_for_job
     from ..workbench import require_backend
@@ -71,7 +72,8 @@ async def run(
     _require_fitting(origin, message=message, version=version)
     if wait:
         require_backend(call.settings)  # before anything is stored
-    async with call.opened() as bench:
+    # Signals are held from before the job exists: whoever interrupts is told what becomes of it.
+    async with call.opened() as bench, signals() as came:
         cursor = await bench.feed.here()  # before the job exists: nothing of it can be missed
         start = await start_job(bench, origin, request, dry_run=dry_run)
         if isinstance(origin, FromFile) and not call.out.as_json:
@@ -83,7 +85,7 @@ async def run(
             await _tell_started(call, bench, start)
             return OK
         _say_which(call, start)
-        state = await wait_for_job(bench, call.out, job, cursor, scheduler=scheduler)
+        state = await wait_for_job(bench, call.out, job, cursor, came, scheduler=scheduler)
         if state is None:
             return verdict(state)
         return await tell_outcome(bench, call.out, job, **_start_json(start))

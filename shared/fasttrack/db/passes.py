@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -48,6 +48,17 @@ async def lock_jobs(db: Db, jobs: Sequence[JobId], sites: Sequence[str]) -> tupl
     )
     now = rows[0]["clock"] if rows else await db.value("SELECT clock_timestamp()")
     return [_job(r) for r in rows], now
+
+
+async def set_aside(db: Db, job: JobId, reason: str, rest: timedelta) -> None:
+    """Let a job that breaks its pass rest, for every scheduler, and tell operators why; its state is not touched."""
+    await db.execute(
+        """UPDATE job SET next_reconcile_at = clock_timestamp() + $2, reason = $3
+           WHERE id = $1 AND next_reconcile_at IS NOT NULL""",
+        job,
+        rest,
+        reason,
+    )
 
 
 async def still_open(db: Db, jobs: Collection[JobId], sites: Sequence[str]) -> set[JobId]:

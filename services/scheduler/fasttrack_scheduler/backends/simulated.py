@@ -19,7 +19,7 @@ from fasttrack.ids import JobId
 from fasttrack.settings import Settings
 
 from .base import LogChunk, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
-from .local.hints import Hints
+from .hints import Hints
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from fasttrack.db import Database
-from fasttrack.db.passes import due_jobs
+from fasttrack.db.passes import due_jobs, set_aside
 from fasttrack.domain.decision import EnginePolicy
 from fasttrack.domain.facts import Effect, Fact
 from fasttrack.errors import Unavailable
@@ -26,6 +26,7 @@ from fasttrack.workflow.versions import CompiledVersions
 
 log = structlog.get_logger()
 
+_SET_ASIDE = timedelta(minutes=1)
 _BUSY_REST = 0.02  # another scheduler holds the job for the time of one pass
 
 
@@ -50,7 +51,6 @@ class Reconciler:
         self._dirty: dict[JobId, None] = {}
         self._facts: dict[JobId, list[Fact]] = {}
         self._next_scan = 0.0
-        self._parked: dict[JobId, float] = {}
         self.wake = asyncio.Event()
 
     def look_at(self, jobs: Collection[JobId]) -> None:
@@ -97,9 +97,7 @@ class Reconciler:
         limit = self._settings.pass_limit
         async with self._database.transaction() as db:
             due = await due_jobs(db, [self._policy.site], limit=limit)
-        for job in due:
-            if self._parked.get(job, 0.0) <= now:
-                self._dirty[job] = None
+        self._dirty.update(dict.fromkeys(due))
         if len(due) == limit:
             self._next_scan = now
 
@@ -130,9 +128,11 @@ class Reconciler:
             except Unavailable:
                 self._keep([job], mine)
                 raise
-            except Exception:
-                self._parked[job] = time.monotonic() + 60.0
+            except Exception as error:
                 log.exception("a job cannot be reconciled; it is set aside for a minute", job=str(job))
+                reason = f"cannot be reconciled: {type(error).__name__}; see the scheduler's log"
+                async with self._database.transaction() as db:
+                    await set_aside(db, job, reason, _SET_ASIDE)
 
     def _keep(self, jobs: Collection[JobId], facts: dict[JobId, list[Fact]]) -> None:
         """Put back what a pass did not use up, before anything newer."""

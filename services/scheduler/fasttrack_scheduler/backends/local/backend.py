@@ -24,8 +24,8 @@ from fasttrack.errors import Unavailable
 from fasttrack.settings import Settings
 
 from ..base import LogChunk, Observation, SessionBackendUnavailable, SessionSpec
+from ..hints import Hints
 from . import ending, output, watch
-from .hints import Hints
 from .registry import Registry
 from .site import Site, Turn, unavailable
 from .stopping import Stopping

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..base import Observation, SessionStatus
-from .hints import Hints
+from ..hints import Hints
 from .journal import Started
 from .outcome import look_at
 from .site import Site
