@@ -102,8 +102,17 @@ def _sentence(fault: dict[str, Any], overrides: Mapping[str, Any]) -> str:
         case _:
             place = _variable(name)
     # The message only: the input may hold a password.
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = _clear(fault) or str(fault["msg"]).removeprefix("Value error, ")
     return f"{place} is not valid: {message[:1].lower()}{message[1:]}"
+
+
+def _clear(fault: dict[str, Any]) -> str:
+    """What is wrong in our own words, where those of the library are a programmer's."""
+    if fault["type"].startswith("time_delta"):
+        return "must be seconds, such as 5 or 0.5, or a duration such as PT5S"
+    if fault["type"] == "greater_than_equal" and "timedelta" in fault["msg"]:
+        return "must not be negative"
+    return ""
 
 
 def _unreadable(message: str) -> str:

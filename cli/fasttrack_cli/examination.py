@@ -177,9 +177,7 @@ async def _backend(settings: Settings) -> list[Finding]:
         found.append(Finding("isolation", "ok", "tasks get their folders at /pipeline, by bubblewrap"))
     else:
         level: Literal["warn", "fail"] = "fail" if settings.local_sandbox == "always" else "warn"
-        remedy = (
-            "tasks find their folders by BACKENDAI_PIPELINE_* variables instead; allow user namespaces to have both"
-        )
+        remedy = "tasks find their folders by FASTTRACK_OUTPUTS and the like; allow user namespaces for /pipeline"
         found.append(Finding("isolation", level, sandbox.why_not, remedy))
     return found
 

@@ -116,6 +116,8 @@ class JobDecision(Decision):
             return
         if self.is_cancelling and job.state is not JobState.CANCELLING:
             self.move_job(JobState.CANCELLING, reason="ending its sessions")
+        if job.state is JobState.RUNNING:
+            job.reason = ""  # whatever kept it from being decided is over
         job.next_reconcile_at = min([*self._dues, self.now + self.policy.safety_interval])
         self.is_job_changed = True
 
