@@ -9,6 +9,8 @@ PACKAGES := shared/fasttrack services/api/fasttrack_api services/scheduler/fastt
 	services/notifier/fasttrack_notifier cli/fasttrack_cli
 # Byte code makes every process start three times faster; some machines turn it off for all.
 export PYTHONDONTWRITEBYTECODE =
+# Behind a company's proxy the certificates to trust are those of the system.
+export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check fix stories states schema migration lock clean
