@@ -9,10 +9,11 @@ from fasttrack.errors import Unavailable
 
 from .invocation import Invocation
 from .running import signals
-from .servers import masked, stop_servers
+from .servers import ensure_servers, masked, stop_servers
 from .workbench import Workbench
 
 _LONGEST_REST = 5.0
+_WATCH_SECONDS = 2.0
 _END_SECONDS = 9.0  # in order on SIGTERM within ten
 
 
@@ -51,10 +52,32 @@ class Upkeep:
         self._started = self._started or bench.addresses.started
         async with bench.scheduling():
             self._say_what_runs(bench)
+            watching = asyncio.create_task(self._keep_watch(bench))
             await came.wait()
             ends_at = loop.time() + _END_SECONDS
             self._call.out.say("\nending in order; running sessions go on")
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
         await self._stop_servers(bench, within=ends_at - loop.time())
+
+    async def _keep_watch(self, bench: Workbench) -> None:
+        """Say when the database goes away and when it is back; start the embedded servers again."""
+        is_away = False
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                await bench.feed.here()
+            except Unavailable as error:
+                if not is_away:
+                    self._call.out.warn(f"{error.message}. Trying until it is back.")
+                is_away = True
+                if self._embedded(bench):
+                    with suppress(Unavailable):
+                        await ensure_servers(bench.settings)
+            else:
+                if is_away:
+                    self._call.out.say("the database is back")
+                is_away = False
 
     def _say_what_runs(self, bench: Workbench) -> None:
         settings, addresses = bench.settings, bench.addresses

@@ -172,7 +172,7 @@ async def test_a_dry_run_checks_everything_and_leaves_nothing(
     stored: CommandLine, file: str, database: Database
 ) -> None:
     answer = await stored("run", file, "--dry-run")
-    assert answer.code == 0
+    assert (answer.code, answer.err) == (0, "would publish demo, version 1\n")
     assert answer.out.startswith("would run demo, version 1; nothing was changed\n●    a\n├─╮\n")
     as_json = await stored("run", file, "--dry-run", "--json")
     assert (as_json.json["dry_run"], as_json.json["tasks"]) == (True, ["a", "b", "c", "d"])

@@ -77,7 +77,7 @@ async def run(
         cursor = await bench.feed.here()  # before the job exists: nothing of it can be missed
         start = await start_job(bench, origin, request, dry_run=dry_run)
         if isinstance(origin, FromFile) and not call.out.as_json:
-            _tell_about_file(call, origin, start)
+            _tell_about_file(call, origin, start, dry_run=dry_run)
         if dry_run:
             return _tell_plan(call, start)
         job = start.submitted.job_id
@@ -115,14 +115,14 @@ def _require_fitting(origin: FromFile | FromVersion, *, message: str | None, ver
         raise typer.BadParameter("a message belongs to a file that is published", param_hint="--message")
 
 
-def _tell_about_file(call: Invocation, origin: FromFile, start: Start) -> None:
+def _tell_about_file(call: Invocation, origin: FromFile, start: Start, *, dry_run: bool) -> None:
     published = start.published
     assert published is not None
     for problem in published.warnings:
         call.out.problem(origin.name, problem)
     name, number = published.pipeline.name, published.version.number
     if published.is_new:
-        call.out.say(f"published {name}, version {number}")
+        call.out.say(f"{'would publish' if dry_run else 'published'} {name}, version {number}")
     else:
         call.out.say(f"{name} is unchanged: version {number}")
 
