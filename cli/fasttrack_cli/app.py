@@ -15,14 +15,17 @@ import typer
 
 from fasttrack.errors import FastTrackError
 
-from .commands import database, doctor, documents, jobs, logs, machine, pipelines, secrets, settings, validate
+from .commands import database, doctor, documents, jobs, logs, machine, pipelines, projects, secrets, settings, validate
 from .commands import run as runs
-from .exits import INTERRUPTED, exit_code_of
+from .exits import INTERRUPTED, READER_LEFT, exit_code_of
 from .invocation import DEBUG, JSON, PROJECT, STATE_DIR, Invocation, ReaderLeft, command, invocation, new_invocation
 from .output import print_error
 
 _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
-    ("This machine", (("up", machine.up), ("down", machine.down), ("doctor", doctor.doctor))),
+    (
+        "This machine",
+        (("up", machine.up), ("down", machine.down), ("scheduler", machine.scheduler), ("doctor", doctor.doctor)),
+    ),
     (
         "Pipelines",
         (
@@ -49,6 +52,7 @@ _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
     ("Set-up", (("settings", settings.settings),)),
 )
 _GROUPS = (
+    ("projects", "Projects, which pipelines, jobs and secrets belong to.", projects.COMMANDS),
     ("secrets", "Keep secrets of the project; values are never printed.", secrets.COMMANDS),
     ("db", "Bring the database's schema up to date, or check it.", database.COMMANDS),
 )
@@ -58,7 +62,7 @@ app = typer.Typer(
     help="Pipelines of tasks as compute sessions: check a file, run it, watch it, keep its versions.",
     epilog="Start with `fasttrack validate FILE`, then `fasttrack run FILE --wait`. "
     "Exit codes: 0 done, 1 the answer is no, 2 wrong input, 3 not found, 4 a part is unavailable, 5 conflict, "
-    "70 a fault in FastTrack itself, 130 interrupted.",
+    "70 a fault in FastTrack itself, 130 interrupted, 141 the reader of the output left.",
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -159,10 +163,13 @@ def _print_trace() -> None:
 
 
 def _reader_left() -> int:
-    """Whoever read our output has left (`fasttrack jobs | head`): nothing more can be said, and nothing is wrong."""
+    """Whoever read our output has left (`fasttrack jobs | head`): nothing more can be said.
+
+    Not 0: of a job that was waited for, the verdict is not known.
+    """
     import os
 
     # Python flushes at exit and would complain: from here on the output goes nowhere.
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return READER_LEFT

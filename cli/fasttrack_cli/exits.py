@@ -18,6 +18,8 @@ CONFLICT = 5
 """The request contradicts what is stored or running."""
 FAULT = 70
 """FastTrack itself failed: a bug."""
+READER_LEFT = 141
+"""Whoever read the output closed it before the end, as `head` does: the rest was not said, or not waited for."""
 INTERRUPTED = 130
 """Ended by Ctrl-C or SIGTERM while something was still under way."""
 

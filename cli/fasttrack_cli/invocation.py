@@ -77,13 +77,13 @@ class Invocation:
         return load_settings(self.overrides)
 
     @asynccontextmanager
-    async def opened(self, *, log_level: str = "warning") -> AsyncIterator[Workbench]:
+    async def opened(self, *, log_level: str = "warning", any_project: bool = False) -> AsyncIterator[Workbench]:
         """The workbench of this command. Logs go to standard error, from `log_level` on unless a setting says else."""
         from .diagnostics import set_up_logging
         from .workbench import opened
 
         set_up_logging(self.settings, log_level)
-        async with opened(self.settings) as bench:
+        async with opened(self.settings, any_project=any_project) as bench:
             yield bench
 
     @property

@@ -14,13 +14,14 @@ from .workbench import Workbench
 
 _LONGEST_REST = 5.0
 _WATCH_SECONDS = 2.0
+_ROUNDS_PER_CARE = 300
 _END_SECONDS = 9.0  # in order on SIGTERM within ten
 
 
 class Upkeep:
-    """One run of `fasttrack up`."""
+    """One run of `fasttrack up` or `fasttrack scheduler`."""
 
-    def __init__(self, call: Invocation, stop: bool | None) -> None:
+    def __init__(self, call: Invocation, stop: bool | None = None) -> None:
         self._call = call
         self._stop = stop
         self._started: tuple[str, ...] = ()
@@ -36,7 +37,7 @@ class Upkeep:
         said = ""
         while not came.is_set():
             try:
-                async with self._call.opened(log_level="info") as bench:
+                async with self._call.opened(log_level="info", any_project=True) as bench:
                     await self._serve(bench, came)
                     return
             except Unavailable as error:
@@ -44,7 +45,8 @@ class Upkeep:
                     self._call.out.warn(f"{error.message}. Trying again until it works; Ctrl-C ends it.")
                     said = error.message
             with suppress(TimeoutError):
-                await asyncio.wait_for(came.wait(), rest)
+                async with asyncio.timeout(rest):
+                    await came.wait()
             rest = min(rest * 2, _LONGEST_REST)
 
     async def _serve(self, bench: Workbench, came: asyncio.Event) -> None:
@@ -63,6 +65,7 @@ class Upkeep:
     async def _keep_watch(self, bench: Workbench) -> None:
         """Say when the database goes away and when it is back; start the embedded servers again."""
         is_away = False
+        rounds = 0
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             try:
@@ -78,6 +81,10 @@ class Upkeep:
                 if is_away:
                     self._call.out.say("the database is back")
                 is_away = False
+                if self._embedded(bench) and (rounds := rounds + 1) % _ROUNDS_PER_CARE == 0:
+                    # Looks after the servers' logs, which would grow without bound.
+                    with suppress(Unavailable):
+                        await ensure_servers(bench.settings)
 
     def _say_what_runs(self, bench: Workbench) -> None:
         settings, addresses = bench.settings, bench.addresses
@@ -85,7 +92,6 @@ class Upkeep:
             "state_dir": str(settings.state_dir),
             "database": masked(addresses.database_url),
             "redis": masked(addresses.redis_url),
-            "project": settings.project,
             "backend": settings.backend,
             "runs": [*(f"{name} (embedded)" for name in self._embedded(bench)), "scheduler"],
         }

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from fasttrack.clock import SystemClock
-from fasttrack.db import Database, connect, migrate
-from fasttrack.db.projects import ensure_project
+from fasttrack.db import Database, Db, connect, migrate
+from fasttrack.db.projects import ensure_project, find_project
 from fasttrack.db.secrets import SecretBox
 from fasttrack.doorbell import Doorbell
-from fasttrack.errors import Conflict
+from fasttrack.errors import Conflict, NotFound
 from fasttrack.feed import Feed
 from fasttrack.ids import ProjectId
 from fasttrack.settings import Settings
@@ -22,6 +22,9 @@ from fasttrack_scheduler.service import Scheduler
 from .presence import SCHEDULER, SERVERS, Presence, anyone_present, present
 from .servers import Addresses, ensure_servers
 from .servers.state_dir import open_state_dir
+
+DEFAULT_PROJECT = "default"
+"""The one project that need not be made."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,14 @@ class Workbench:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Workbench]:
+async def opened(settings: Settings, *, any_project: bool = False) -> AsyncIterator[Workbench]:
     """Servers running, schema current, everything connected; closed again at the end, servers left running.
+
+    :param any_project: for a command that works in no project of its own.
 
     The embedded database is migrated by itself; an outside one only by `fasttrack db upgrade`, because others use it.
 
+    :raises NotFound: there is no such project.
     :raises Conflict: an outside database has another schema than this FastTrack needs.
     :raises Unavailable: a server cannot be reached or does not start.
     """
@@ -76,13 +82,23 @@ async def opened(settings: Settings) -> AsyncIterator[Workbench]:
         database = connect(addresses.database_url, pool_size=settings.database_pool_size)
         doorbell = Doorbell(addresses.redis_url)
         try:
-            project = await database.run(lambda db: ensure_project(db, settings.project))
+            name = DEFAULT_PROJECT if any_project else settings.project
+            project = await database.run(lambda db: _project(db, name))
             box = SecretBox.from_settings(settings)
             feed = Feed(database, project)
             yield Workbench(settings, addresses, database, project, box, doorbell, feed, presence)
         finally:
             await doorbell.close()
             await database.close()
+
+
+async def _project(db: Db, name: str) -> ProjectId:
+    if name == DEFAULT_PROJECT:
+        return await ensure_project(db, name)
+    found = await find_project(db, name)
+    if found is None:
+        raise NotFound(f"there is no project {name}; `fasttrack projects create {name}` makes it")
+    return found
 
 
 @contextmanager

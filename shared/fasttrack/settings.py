@@ -94,7 +94,9 @@ class Settings(BaseSettings):
     """Sessions created or ended at the same time by one scheduler."""
 
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    """From which level on lines are logged."""
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
+    """One JSON object per line, or text; `auto` is text on a terminal."""
 
     @property
     def is_embedded(self) -> bool:

@@ -35,6 +35,27 @@ async def up(
     return OK
 
 
+async def scheduler(call: Invocation) -> int:
+    """Run a scheduler alone, on a database and a Redis that are given: one of any number, on any machine.
+
+    `FASTTRACK_DATABASE_URL` and `FASTTRACK_REDIS_URL` say where they are. Ends in order on SIGTERM within ten seconds;
+    running sessions go on, and any other scheduler of the site takes them up.
+
+    Example: `FASTTRACK_DATABASE_URL=postgresql://… FASTTRACK_REDIS_URL=redis://… fasttrack scheduler`
+    """
+    from fasttrack.errors import InvalidInput
+
+    from ..upkeep import Upkeep
+
+    if call.settings.database_url is None or call.settings.redis_url is None:
+        raise InvalidInput(
+            "a scheduler alone needs FASTTRACK_DATABASE_URL and FASTTRACK_REDIS_URL; "
+            "on one machine `fasttrack up` runs everything"
+        )
+    await Upkeep(call).run()
+    return OK
+
+
 async def down(
     call: Invocation,
     force: Annotated[bool, typer.Option("--force", help="Even while other commands use them.")] = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from rich.live import Live
@@ -71,10 +71,9 @@ class Screen:
             self._changed.clear()
             self._draw(live)
             await asyncio.sleep(_BETWEEN_FRAMES)
-            try:
-                await asyncio.wait_for(self._changed.wait(), _LONGEST_FRAME)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LONGEST_FRAME):
+                    await self._changed.wait()
 
     def _draw(self, live: Live) -> None:
         live.update(

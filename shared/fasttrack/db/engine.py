@@ -23,8 +23,8 @@ from ..errors import Unavailable
 T = TypeVar("T")
 
 TRIES = 5
-# serialization, deadlock, lock timeout, admin shutdown, crash shutdown, cannot connect now, too many connections
-_TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300"}
+# serialization, deadlock, lock timeout, admin shutdown, crash shutdown, cannot connect now, too many connections, not accepting connections
+_TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "55000"}
 
 _SESSION = {
     "application_name": "fasttrack",
