@@ -1,4 +1,4 @@
-"""docs/how-to/first-pipeline.md is run from top to bottom, on servers of its own, as a person would type it."""
+"""Pages that show a pipeline are run from top to bottom, on servers of their own, as a person would type them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import pytest
 
 from fasttrack import spec
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "first-pipeline.md"
+ROOT = Path(__file__).parents[2]
+FIRST_PIPELINE = ROOT / "docs" / "how-to" / "first-pipeline.md"
+PAGES = [FIRST_PIPELINE, ROOT / "README.md"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 FILE_NAME = re.compile(r"`([\w-]+\.yaml)`")
 
@@ -31,35 +33,35 @@ class Block:
     """The file that the prose before names last."""
 
 
-def blocks() -> Iterator[Block]:
-    page, at = PAGE.read_text(), 0
+def blocks(path: Path) -> Iterator[Block]:
+    page, at = path.read_text(), 0
     for found in BLOCK.finditer(page):
         names = FILE_NAME.findall(page[at : found.start()])
         yield Block(found[1], found[2], names[-1] if names else "")
         at = found.end()
 
 
-YAML = [block for block in blocks() if block.kind == "yaml"]
-
-
-@pytest.mark.parametrize("number", range(len(YAML)))
-def test_each_file_of_the_page_validates_without_a_word(number: int) -> None:
-    assert YAML[number].file
-    _, _, warnings = spec.load_pipeline(YAML[number].text)
-    assert warnings == ()
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_each_file_of_a_page_validates_without_a_word(page: Path) -> None:
+    files = [block for block in blocks(page) if block.kind == "yaml"]
+    assert files
+    for block in files:
+        assert block.file
+        assert spec.load_pipeline(block.text)[2] == ()
 
 
 def test_there_are_ten_steps() -> None:
-    assert re.findall(r"^## (\d+)\. ", PAGE.read_text(), re.M) == [str(n) for n in range(1, 11)]
+    assert re.findall(r"^## (\d+)\. ", FIRST_PIPELINE.read_text(), re.M) == [str(n) for n in range(1, 11)]
 
 
 @pytest.mark.usefixtures("folders_at_pipeline")
-def test_the_page_does_what_it_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("path", "answers"), list(zip(PAGES, (3, 0), strict=True)), ids=[p.name for p in PAGES])
+def test_a_page_does_what_it_says(path: Path, answers: int, tmp_path: Path) -> None:
     """Every file is saved, every command is run in order; all succeed, and print what the page shows."""
-    page = list(blocks())
+    page = list(blocks(path))
     state = tmp_path / "state"
     own = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "FASTTRACK_STATE_DIR": str(state)}
-    own |= {"PYTHONPATH": str(PAGE.parents[2]), "COLUMNS": "120"}
+    own |= {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
     try:
         done = subprocess.run(
             [sys.executable, "-m", "tests.examples.shell"],
@@ -75,5 +77,5 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     outputs = json.loads(done.stdout)
     shown = [(block.text, outputs[n - 1]) for n, block in enumerate(page) if block.kind == "text"]
-    assert len(shown) == 3
+    assert len(shown) == answers
     assert [text for text, _ in shown] == [output for _, output in shown]
