@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import redis.asyncio as redis
 
 from fasttrack.db import Database, connect, migrate
 from fasttrack.db.projects import ensure_project
@@ -90,9 +91,13 @@ async def project(database: Database) -> ProjectId:
 
 
 @pytest.fixture
-def redis_url(servers: Addresses) -> str:
-    """The address of the real Valkey."""
-    return servers.redis_url
+async def redis_url(servers: Addresses) -> str:
+    """The address of the real Valkey: a logical database of this worker's own, emptied before each test."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
+    url = f"{servers.redis_url}?db={number}"
+    async with redis.Redis.from_url(url) as client:
+        await client.flushdb()
+    return url
 
 
 @pytest.fixture
@@ -118,7 +123,7 @@ async def _admin(addresses: Addresses) -> asyncpg.Connection:
 
 @pytest.fixture
 async def doorbell(redis_url: str) -> AsyncIterator[Doorbell]:
-    """The real doorbell on the real Valkey, on a logical database of this test's own."""
+    """The real doorbell on the real Valkey."""
     bell = Doorbell(redis_url)
     yield bell
     await bell.close()

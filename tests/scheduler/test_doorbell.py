@@ -56,7 +56,7 @@ async def test_an_emptied_redis_loses_nothing(engine: Engine, redis_url: str) ->
     jobs = [await engine.submit(a_file({"a": "", "b": "a"})) for _ in range(5)]
     client = redis.Redis.from_url(redis_url)
     async with engine.scheduling():
-        await client.flushall()
+        await client.flushdb()
         assert [await engine.ended(j) for j in jobs] == [JobState.SUCCEEDED] * 5
     await client.aclose()
 
