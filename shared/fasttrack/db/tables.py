@@ -69,6 +69,7 @@ project = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
+    Column("retention", JSONB),  # days per kind, over the settings; NULL: the settings alone
     _created(),
 )
 
@@ -82,6 +83,7 @@ pipeline = Table(
     Column("latest_job", Integer, nullable=False, server_default=text("0")),  # numbers jobs without a gap
     Column("created_by", Text, nullable=False),
     _created(),
+    _time("paused_at"),  # starts no job until resumed
     _time("archived_at"),
     # A name may be used again once its former owner is archived.
     Index("uq_pipeline_name", "project_id", "name", unique=True, postgresql_where=text("archived_at IS NULL")),
@@ -116,6 +118,7 @@ job = Table(
     Column("priority", Integer, nullable=False),
     Column("submitted_by", Text, nullable=False),
     Column("site", Text),  # where its sessions live; no other site's scheduler touches it
+    Column("origin_job_id", Uuid),  # the job it runs again
     Column("seq", Integer, nullable=False),  # number of its events
     Column("tasks", Integer, nullable=False),
     Column("open_tasks", Integer, nullable=False),
@@ -126,6 +129,7 @@ job = Table(
     _time("started_at"),
     _time("ended_at"),
     _time("next_reconcile_at"),
+    _time("pruned_at"),  # its outputs and logs are gone; it cannot be run again in part
     CheckConstraint(_in("state", JobState), name="state"),
     # A job that is not over is always due some time (I4); one that is over never is.
     CheckConstraint(f"({_in('state', TERMINAL_JOB_STATES)}) = (next_reconcile_at IS NULL)", name="due_until_over"),
@@ -133,6 +137,9 @@ job = Table(
     UniqueConstraint("pipeline_id", "number"),
     Index("ix_job_due", "next_reconcile_at", postgresql_where=text("next_reconcile_at IS NOT NULL")),
     Index("ix_job_project", "project_id", text("id DESC")),
+    # Jobs that count against a pipeline's limit, and those that wait for it: never many.
+    Index("ix_job_active", "pipeline_id", postgresql_where=text(f"NOT ({_in('state', TERMINAL_JOB_STATES)})")),
+    Index("ix_job_ended", "project_id", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
     postgresql_with=_HOT,
 )
 
@@ -153,7 +160,12 @@ task_instance = Table(
     Column("infrastructure_failures", SmallInteger, nullable=False, server_default=text("0")),
     Column("failure", Text),
     Column("exit_code", Integer),
+    Column("resource_group", Text, nullable=False, server_default=""),
+    Column("pool", Text),  # a named limit that it takes slots of
+    Column("pool_slots", SmallInteger, nullable=False, server_default=text("0")),
+    Column("reused_from", Uuid),  # the job whose outputs it stands for
     _time("not_before"),
+    _time("granted_at"),  # READY, and let in by every limit that holds for it
     _time("ready_at"),
     _time("started_at"),
     _time("ended_at"),
@@ -217,6 +229,19 @@ feed_head = Table(
     Column("epoch", Uuid, nullable=False),  # tells a restored database from the one a cursor was made on
     Column("pos", BigInteger, nullable=False),
     CheckConstraint("id = 1", name="only_one"),
+)
+
+concurrency_limit = Table(
+    "concurrency_limit",
+    metadata,
+    Column("project_id", Uuid, ForeignKey("project.id"), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("name", Text, nullable=False),  # of the resource group or the pool; empty for the project itself
+    Column("slots", Integer, nullable=False),
+    _created(),
+    PrimaryKeyConstraint("project_id", "scope", "name"),
+    CheckConstraint("scope IN ('project', 'resource_group', 'pool')", name="scope"),
+    CheckConstraint("slots >= 0", name="slots"),
 )
 
 idempotency = Table(

@@ -1,0 +1,53 @@
+"""Re-runs, pauses, limits and retention.
+
+Revision ID: 0002
+Revises: 0001
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+revision = '0002'
+down_revision = '0001'
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table('concurrency_limit',
+    sa.Column('project_id', sa.Uuid(), nullable=False),
+    sa.Column('scope', sa.Text(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('slots', sa.Integer(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.CheckConstraint("scope IN ('project', 'resource_group', 'pool')", name=op.f('ck_concurrency_limit_scope')),
+    sa.CheckConstraint('slots >= 0', name=op.f('ck_concurrency_limit_slots')),
+    sa.ForeignKeyConstraint(['project_id'], ['project.id'], name=op.f('fk_concurrency_limit_project_id_project')),
+    sa.PrimaryKeyConstraint('project_id', 'scope', 'name', name=op.f('pk_concurrency_limit'))
+    )
+    op.add_column('job', sa.Column('origin_job_id', sa.Uuid(), nullable=True))
+    op.add_column('job', sa.Column('pruned_at', sa.DateTime(timezone=True), nullable=True))
+    op.create_index('ix_job_active', 'job', ['pipeline_id'], unique=False, postgresql_where=sa.text("NOT (state IN ('CANCELLED', 'FAILED', 'SUCCEEDED'))"))
+    op.create_index('ix_job_ended', 'job', ['project_id', 'ended_at'], unique=False, postgresql_where=sa.text('ended_at IS NOT NULL'))
+    op.add_column('pipeline', sa.Column('paused_at', sa.DateTime(timezone=True), nullable=True))
+    op.add_column('project', sa.Column('retention', postgresql.JSONB(astext_type=sa.Text()), nullable=True))
+    op.add_column('task_instance', sa.Column('resource_group', sa.Text(), server_default='', nullable=False))
+    op.add_column('task_instance', sa.Column('pool', sa.Text(), nullable=True))
+    op.add_column('task_instance', sa.Column('pool_slots', sa.SmallInteger(), server_default=sa.text('0'), nullable=False))
+    op.add_column('task_instance', sa.Column('reused_from', sa.Uuid(), nullable=True))
+    op.add_column('task_instance', sa.Column('granted_at', sa.DateTime(timezone=True), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column('task_instance', 'granted_at')
+    op.drop_column('task_instance', 'reused_from')
+    op.drop_column('task_instance', 'pool_slots')
+    op.drop_column('task_instance', 'pool')
+    op.drop_column('task_instance', 'resource_group')
+    op.drop_column('project', 'retention')
+    op.drop_column('pipeline', 'paused_at')
+    op.drop_index('ix_job_ended', table_name='job', postgresql_where=sa.text('ended_at IS NOT NULL'))
+    op.drop_index('ix_job_active', table_name='job', postgresql_where=sa.text("NOT (state IN ('CANCELLED', 'FAILED', 'SUCCEEDED'))"))
+    op.drop_column('job', 'pruned_at')
+    op.drop_column('job', 'origin_job_id')
+    op.drop_table('concurrency_limit')
