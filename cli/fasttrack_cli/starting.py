@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from fasttrack.crashpoints import crash_point
 from fasttrack.db import Db
 from fasttrack.db.jobs import find_job
 from fasttrack.db.pipelines import VersionRecord
@@ -81,6 +82,7 @@ async def start_job(
         start = Start(version, pipeline, submitted, published)
         if dry_run:
             raise _OnlyTried(start)
+        crash_point("submit.before_commit")
         return start
 
     try:
@@ -91,6 +93,7 @@ async def start_job(
         if isinstance(origin, FromFile):
             error.facts["file"] = origin.name
         raise
+    crash_point("submit.after_commit")
     await bench.doorbell.ring([start.submitted.job_id])
     return start
 

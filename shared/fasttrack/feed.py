@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+from .crashpoints import crash_point
 from .db import Database
 from .db.feed import place_events, read_head, read_page
 from .domain.events import FeedEvent
@@ -22,6 +23,7 @@ from .ids import JobId, ProjectId
 from .telemetry import PLACED
 
 _PAGE = 500
+_REMOVED = "events after this cursor were removed, as old ones are: list again, and follow from the list's cursor"
 
 
 class CursorInvalid(InvalidInput):
@@ -71,6 +73,7 @@ class Placer:
         """Place everything that is committed; how many events. Safe from any process at any time."""
         total = 0
         while (done := await self._database.run(place_events)) is not None and done[0]:
+            crash_point("place.after_commit")
             placed, pos = done
             total += placed
             self.moved.set()
@@ -107,7 +110,9 @@ class Feed:
 
         :param wake: set by whoever knows that the feed has moved; without it, and as a backstop, the database is
             asked every `every` seconds.
-        :raises CursorExpired: the cursor is of another feed, or ahead of this one (a restored database).
+        :raises CursorExpired: the cursor is of another feed, or ahead of this one (a restored database); or events
+            beyond it were removed because they were old, also while following. Never for those it has seen. (Of one
+            job, whose history is gone as a whole: when the cursor is older than what was last removed of the project.)
         """
         head = await self.here()
         if after.epoch != head.epoch or after.pos > head.pos:
@@ -118,10 +123,12 @@ class Feed:
                 wake.clear()
             async with self._database.transaction() as db:
                 page = await read_page(db, self._project, after=pos, limit=_PAGE, job=job)
-            for event in page:
+            if page.is_cut:
+                raise CursorExpired(_REMOVED)
+            for event in page.events:
                 pos = event.pos
                 yield Cursor(head.epoch, pos), event
-            if len(page) < _PAGE:
+            if len(page.events) < _PAGE:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(every):
                         await (wake.wait() if wake is not None else asyncio.sleep(every))

@@ -6,6 +6,7 @@ Time order keeps primary-key indexes dense and lets a list page by id.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import NewType
 from uuid import UUID
 
@@ -23,6 +24,7 @@ __all__ = [
     "PipelineId",
     "ProjectId",
     "VersionId",
+    "make_ids_with",
     "new_id",
     "parse_session_name",
     "session_name",
@@ -30,9 +32,18 @@ __all__ = [
 ]
 
 
+_make: Callable[[], UUID] = uuid7
+
+
 def new_id() -> UUID:
     """A fresh version-7 UUID; later calls in one process sort later."""
-    return uuid7()
+    return _make()
+
+
+def make_ids_with(source: Callable[[], UUID] | None) -> None:
+    """Take this process's new ids from `source`, as a simulation that is to be replayed must; `None`: real ones."""
+    global _make
+    _make = source or uuid7
 
 
 def session_name(instance: InstanceId, attempt: int) -> str:

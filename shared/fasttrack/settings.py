@@ -9,9 +9,9 @@ import os
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -45,6 +45,23 @@ def _seconds(value: object) -> object:
 
 
 Seconds = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=timedelta(0))]
+
+FOREVER = "forever"
+MOST_DAYS = 36500
+
+
+def as_days(value: object) -> int | Literal["forever"]:
+    """A number of days, or `forever`. :raises ValueError: it is neither; 0 could mean both, and is refused."""
+    if value == FOREVER:
+        return "forever"
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 5:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_DAYS:
+        raise ValueError(f"must be a whole number of days from 1 to {MOST_DAYS}, or {FOREVER}")
+    return value
+
+
+Days = Annotated[int | Literal["forever"], BeforeValidator(as_days)]
 
 
 class Settings(BaseSettings):
@@ -88,15 +105,42 @@ class Settings(BaseSettings):
     """How long a command may take to end on its own when it is stopped."""
     infrastructure_retries: int = Field(default=2, ge=0, le=100)
     """New attempts after a lost session or a pre-emption, apart from the task's own `retry`."""
+    priority_ageing: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(minutes=10)
+    """How much waiting a point of priority is worth; nobody is overtaken for longer than the difference in points."""
     pass_limit: int = Field(default=64, ge=1, le=1000)
     """Jobs in one reconcile pass."""
     create_concurrency: int = Field(default=32, ge=1, le=1000)
     """Sessions created or ended at the same time by one scheduler."""
 
+    retention_events_days: Days = 90
+    """Days after a job's end that its events are kept, or `forever`; a project may have its own figure."""
+    retention_logs_days: Days = 30
+    """Days after a job's end that what its tasks printed is kept, or `forever`."""
+    retention_outputs_days: Days = 30
+    """Days after a job's end that the outputs of its tasks are kept, or `forever`."""
+    retention_jobs_days: Days = Field(default=365, validate_default=True)
+    """Days after its end that a job is kept, or `forever`; at least as long as what belongs to it."""
+    prune_interval: Annotated[Seconds, Field(ge=timedelta(seconds=1))] = timedelta(minutes=10)
+    """How often what is kept long enough is looked for and removed."""
+
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """From which level on lines are logged."""
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
     """One JSON object per line, or text; `auto` is text on a terminal."""
+
+    @field_validator("retention_jobs_days")
+    @classmethod
+    def _outlive_what_belongs_to_them(
+        cls, jobs: int | Literal["forever"], info: ValidationInfo
+    ) -> int | Literal["forever"]:
+        for name in ("retention_events_days", "retention_logs_days", "retention_outputs_days"):
+            days = info.data.get(name, 1)
+            if jobs != FOREVER and (days == FOREVER or days > jobs):
+                raise ValueError(
+                    f"must be at least FASTTRACK_{name.upper()}, which is {days}, since a job outlives what belongs to "
+                    f"it, and is {jobs}; raise it, or lower the other"
+                )
+        return jobs
 
     @property
     def is_embedded(self) -> bool:

@@ -255,14 +255,14 @@ def test_an_attempt_without_an_answer_is_looked_up_and_created_again_only_after_
     name = p.step().effects[0].name
     assert kinds(p.step(after=4).effects) == []
     assert kinds(p.step(after=1).effects) == ["LookForSession"]
-    decision = p.step(SessionMissing(name, p.now))
+    decision = p.step(SessionMissing(name, p.now, is_answer=True))
     assert decision.effects == []
     assert p.snapshot.job.next_reconcile_at is not None
     # 59 s after the intent the create may still arrive.
     assert kinds(p.step(after=54).effects) == ["LookForSession"]
-    assert p.step(SessionMissing(name, p.now)).effects == []
+    assert p.step(SessionMissing(name, p.now, is_answer=True)).effects == []
     assert kinds(p.step(after=2).effects) == ["LookForSession"]
-    again = p.step(SessionMissing(name, p.now)).effects
+    again = p.step(SessionMissing(name, p.now, is_answer=True)).effects
     assert kinds(again) == ["CreateSession"]
     assert again[0].name == name
     assert p.snapshot.attempts[0].fence_until == p.now + timedelta(seconds=60)
@@ -298,7 +298,7 @@ def test_a_session_that_vanished_is_lost_only_after_a_minute() -> None:
     p.step()
     p.step(p.seen("a", S.RUNNING))
     name = p.name("a")
-    p.step(SessionMissing(name, p.now))
+    p.step(SessionMissing(name, p.now, is_answer=True))
     p.step(SessionMissing(name, p.now + timedelta(seconds=59)), after=59)
     assert p.states() == {"a": "RUNNING"}
     p.step(SessionMissing(name, p.now + timedelta(seconds=1)), after=1)
@@ -367,11 +367,22 @@ def test_a_cancel_ends_sessions_and_lets_nothing_new_start() -> None:
     assert kinds(decision.effects) == ["EndSession"]
     assert p.job is J.CANCELLING
     # A session that takes its time is asked again, but not in a tight loop.
-    assert p.step(p.seen("a", S.STOPPING)).effects == []
+    assert p.step(replace(p.seen("a", S.STOPPING), is_answer=True)).effects == []
     assert isinstance(p.step(after=2).effects[0], EndSession)
     p.step(p.seen("a", S.CANCELLED))
     assert p.states() == {"a": "CANCELLED", "b": "CANCELLED"}
     assert p.job is J.CANCELLED
+
+
+def test_what_others_observe_puts_no_end_off() -> None:
+    """The answer to the first try was lost, and the observer keeps seeing the session: it must still be ended."""
+    p = play({"a": ""})
+    p.step()
+    p.step(p.seen("a", S.RUNNING))
+    p.snapshot.job.cancel_requested_at = p.now
+    p.step()
+    for _ in range(3):
+        assert kinds(p.step(p.seen("a", S.RUNNING), after=0.2).effects) == ["EndSession"]
 
 
 def test_a_cancel_waits_for_the_fence_of_a_create_without_an_answer() -> None:

@@ -17,6 +17,7 @@ from fasttrack.domain.pipeline import Mount
 from fasttrack.domain.states import FailureClass
 from fasttrack.ids import JobId, PipelineId, new_id
 from fasttrack_scheduler.backends.base import (
+    Input,
     SessionBackendUnavailable,
     SessionRefused,
     SessionSpec,
@@ -60,7 +61,7 @@ async def run(backend: LocalBackend, spec: SessionSpec, *, status: SessionStatus
 
 
 def place(task: str, *inputs: str, mounts: tuple[Mount, ...] = ()) -> Workspace:
-    return Workspace(PIPELINE, JOB, task, inputs, mounts)
+    return Workspace(PIPELINE, JOB, task, tuple(Input(JOB, name) for name in inputs), mounts)
 
 
 async def test_outputs_become_inputs_in_order(backend: LocalBackend) -> None:

@@ -15,7 +15,9 @@ from typing import assert_never
 import structlog
 
 from fasttrack import spec
+from fasttrack.crashpoints import crash_point
 from fasttrack.db import Database
+from fasttrack.db.jobs import read_reused
 from fasttrack.db.secrets import SecretBox, read_secrets
 from fasttrack.domain.facts import (
     BackendAway,
@@ -98,6 +100,7 @@ class Effects:
                         fact = await self._look(effect.name)
                     case EndSession():
                         await self._backend.terminate(effect.name, grace=self._grace)
+                        crash_point("cancel.after_end")
                         fact = await self._look(effect.name)
                     case _:
                         assert_never(effect)
@@ -119,22 +122,31 @@ class Effects:
     async def _look(self, name: str) -> Fact:
         asked_at = datetime.now(UTC)
         seen = await self._backend.find(name)
-        return SessionMissing(name, asked_at) if seen is None else as_fact(seen)
+        if seen is None:
+            return SessionMissing(name, asked_at, is_answer=True)
+        return replace(as_fact(seen), is_answer=True)
 
     async def _create(self, effect: CreateSession) -> Fact:
         session = await self._spec(effect)
         # A create that is sent late could take effect after the fence, when it may have been created again.
         if datetime.now(UTC) > effect.attempt.fence_until - self._backend.fence / 4:
             return CreateNotSent(effect.name)
-        return replace(as_fact(await self._backend.create(session)), is_create_answer=True)
+        crash_point("create.before_send")
+        answer = await self._backend.create(session)
+        crash_point("create.after_answer")
+        return replace(as_fact(answer), is_create_answer=True)
 
     async def _spec(self, effect: CreateSession) -> base.SessionSpec:
         job, pipeline = effect.job, effect.pipeline
         task = pipeline.tasks[effect.instance.index]
         secrets: dict[str, str] = {}
+        reused: dict[int, JobId] = {}
         if pipeline.secrets:
             async with self._database.transaction() as db:
                 secrets = await read_secrets(db, self._box, job.project_id, pipeline.secrets)
+        if job.origin_job_id is not None and task.needs:
+            async with self._database.transaction() as db:
+                reused = await read_reused(db, job.id, task.needs)
         try:
             filled = spec.fill_task(_first_choice(task), params=job.params, secrets=secrets)
         except FastTrackError as error:
@@ -163,7 +175,7 @@ class Effects:
                 pipeline_id=job.pipeline_id,
                 job_id=job.id,
                 task=task.name,
-                inputs=tuple(pipeline.tasks[i].name for i in task.needs),
+                inputs=tuple(base.Input(reused.get(need) or job.id, pipeline.tasks[need].name) for need in task.needs),
                 mounts=filled.mounts,
             ),
             priority=job.priority,

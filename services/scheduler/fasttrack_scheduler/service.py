@@ -24,6 +24,7 @@ from .effects import Effects
 from .loops.base import repeat
 from .loops.observer import Observer
 from .loops.placing import Placing
+from .loops.pruner import Pruner
 from .loops.reconciler import Reconciler
 from .loops.sweeper import Sweeper
 
@@ -41,6 +42,7 @@ class Scheduler:
         box: SecretBox,
         doorbell: Doorbell | None = None,
     ) -> None:
+        self._settings = settings
         self._backend = backend
         self._doorbell = doorbell
         self.placer = Placer(database, doorbell)
@@ -55,6 +57,7 @@ class Scheduler:
         self._effects = Effects(database, backend, box, settings, self.reconciler.learn)
         self._observer = Observer(database, backend, settings, self.reconciler.learn)
         self._sweeper = Sweeper(database, backend, settings)
+        self._pruner = Pruner(database, backend, settings)
 
     def _carry_out(self, effects: Collection[Effect]) -> None:
         for effect in effects:
@@ -66,12 +69,15 @@ class Scheduler:
     async def running(self) -> AsyncIterator[None]:
         """Everything runs while the block does; at its end effects under way are finished, loops are stopped."""
         await self._backend.start()
+        # A backend may know only now what its site is called, and jobs are bound to that name.
+        self.reconciler.follow(engine_policy(self._settings, self._backend))
         loops = [
             ("reconciler", self.reconciler.turn, self.reconciler.wake),
             ("observer", self._observer.turn, self._observer.wake),
             ("hints", self._observer.hint_turn, self._observer.hint_wake),
             ("placing", self._placing.turn, self._placing.wake),
             ("sweeper", self._sweeper.turn, self._sweeper.wake),
+            ("pruner", self._pruner.turn, self._pruner.wake),
         ]
         tasks = [asyncio.create_task(repeat(*loop), name=loop[0]) for loop in loops]
         tasks.append(asyncio.create_task(self._observer.listen(), name="listen"))
@@ -103,4 +109,5 @@ def engine_policy(settings: Settings, backend: SessionBackend) -> EnginePolicy:
         lost_after=settings.lost_after,
         safety_interval=settings.safety_interval,
         infrastructure_retries=settings.infrastructure_retries,
+        ageing=settings.priority_ageing,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from ..crashpoints import crash_point
 from ..domain.events import FeedEvent
 from ..ids import JobId, ProjectId
 from .engine import Db
@@ -41,7 +42,9 @@ async def place_events(db: Db, *, limit: int = 5000) -> tuple[int, int] | None:
         limit,
     )
     if placed:
+        crash_point("place.after_lock")
         await db.execute("UPDATE feed_head SET pos = $1 WHERE id = 1", head + placed)
+        crash_point("place.before_commit")
     return placed, head + placed
 
 
@@ -52,19 +55,41 @@ async def read_head(db: Db) -> FeedHead:
     return FeedHead(row["epoch"], row["pos"])
 
 
-async def read_page(db: Db, project: ProjectId, *, after: int, limit: int, job: JobId | None = None) -> list[FeedEvent]:
-    """Events of the project (of one job, if given) with a place beyond `after`, in the feed's order."""
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """Events that follow a place."""
+
+    events: list[FeedEvent]
+    is_cut: bool
+    """Whether events between that place and the first of these were removed, so that the reader has missed them."""
+
+
+async def read_page(db: Db, project: ProjectId, *, after: int, limit: int, job: JobId | None = None) -> FeedPage:
+    """Events of the project (of one job, if given) with a place beyond `after`, in the feed's order.
+
+    One statement, so that events cannot be removed between the look at them and the look at what was removed. The
+    events of a job are removed from its first on: as long as that is there, its reader has missed nothing.
+    """
     rows = await db.rows(
-        """SELECT e.pos, e.job_id, e.seq, e.kind, e.at, i.name AS task, i.id AS task_instance_id, e.payload
-           FROM event e JOIN job j ON j.id = e.job_id
-                LEFT JOIN task_instance i ON i.job_id = e.job_id AND i.index = e.task
-           WHERE e.pos > $1 AND j.project_id = $2 AND ($3::uuid IS NULL OR e.job_id = $3) ORDER BY e.pos LIMIT $4""",
+        """SELECT p.pruned_pos > $1 AND ($3::uuid IS NULL OR NOT EXISTS (
+                    SELECT 1 FROM event f WHERE f.job_id = $3 AND f.seq = 1)) AS is_cut, e.*
+           FROM project p LEFT JOIN LATERAL (
+               SELECT e.pos, e.job_id, e.seq, e.kind, e.at, i.name AS task, i.id AS task_instance_id, e.payload
+               FROM event e JOIN job j ON j.id = e.job_id
+                    LEFT JOIN task_instance i ON i.job_id = e.job_id AND i.index = e.task
+               WHERE e.pos > $1 AND j.project_id = $2 AND ($3::uuid IS NULL OR e.job_id = $3)
+               ORDER BY e.pos LIMIT $4) AS e ON true
+           WHERE p.id = $2 ORDER BY e.pos""",
         after,
         project,
         job,
         limit,
     )
-    return [FeedEvent(**r) for r in rows]
+    events = [FeedEvent(**{name: r[name] for name in _EVENT}) for r in rows if r["pos"] is not None]
+    return FeedPage(events, bool(rows) and rows[0]["is_cut"])
+
+
+_EVENT = ("pos", "job_id", "seq", "kind", "at", "task", "task_instance_id", "payload")
 
 
 async def read_history(db: Db, job: JobId, *, after: int = 0, limit: int = 1000) -> list[FeedEvent]:

@@ -38,6 +38,10 @@ class JobRecord:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    origin_job_id: JobId | None = None
+    """The job it runs again."""
+    pruned_at: datetime | None = None
+    """Since when its outputs and logs are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,16 @@ class InstanceRecord:
     session_id: str | None
     facts: dict[str, str]
     """What the backend said of the newest attempt: isolation, devices."""
+    reused_from: JobId | None = None
+    """The job whose outputs stand for it."""
+    pool: str | None = None
 
 
 async def insert_job(db: Db, job: Job, instances: Sequence[TaskInstance], *, names: Sequence[str], by: str) -> bool:
     """Store a new job with its instances; two statements whatever their number. `False`: it is already there."""
     inserted = await db.execute(
         """INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, reason, params, priority,
-                            submitted_by, site, seq, tasks, open_tasks, failed_tasks, cancelled_tasks, created_at,
+                            submitted_by, origin_job_id, seq, tasks, open_tasks, failed_tasks, cancelled_tasks, created_at,
                             started_at, ended_at, next_reconcile_at)
            VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20)
            ON CONFLICT (id) DO NOTHING""",
@@ -80,7 +87,7 @@ async def insert_job(db: Db, job: Job, instances: Sequence[TaskInstance], *, nam
         dict(job.params),
         job.priority,
         by,
-        job.site,
+        job.origin_job_id,
         job.seq,
         len(instances),
         job.open_tasks,
@@ -95,11 +102,13 @@ async def insert_job(db: Db, job: Job, instances: Sequence[TaskInstance], *, nam
         return False
     await db.execute(
         """INSERT INTO task_instance (id, job_id, "index", name, state, reason, unmet, deps_ok, deps_failed, ready_at,
-                                      ended_at)
-           SELECT i.id, $1, i.index, i.name, i.state, i.reason, i.unmet, i.ok, i.failed, i.ready_at, i.ended_at
+                                      ended_at, resource_group, pool, pool_slots, reused_from)
+           SELECT i.id, $1, i.index, i.name, i.state, i.reason, i.unmet, i.ok, i.failed, i.ready_at, i.ended_at,
+                  i.resource_group, i.pool, i.pool_slots, i.reused_from
            FROM unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[], $9::int[],
-                       $10::timestamptz[], $11::timestamptz[])
-                AS i(id, index, name, state, reason, unmet, ok, failed, ready_at, ended_at)""",
+                       $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[], $14::int[], $15::uuid[])
+                AS i(id, index, name, state, reason, unmet, ok, failed, ready_at, ended_at, resource_group, pool,
+                     pool_slots, reused_from)""",
         job.id,
         [i.id for i in instances],
         [i.index for i in instances],
@@ -111,6 +120,10 @@ async def insert_job(db: Db, job: Job, instances: Sequence[TaskInstance], *, nam
         [i.deps_failed for i in instances],
         [i.ready_at for i in instances],
         [i.ended_at for i in instances],
+        [i.resource_group for i in instances],
+        [i.pool for i in instances],
+        [i.pool_slots for i in instances],
+        [i.reused_from for i in instances],
     )
     return True
 
@@ -125,7 +138,8 @@ async def next_job_number(db: Db, pipeline: PipelineId) -> int:
 
 
 _JOB = """SELECT j.id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version, j.state, j.reason,
-                 j.params, j.submitted_by, j.tasks, j.open_tasks, j.seq, j.created_at, j.started_at, j.ended_at
+                 j.params, j.submitted_by, j.tasks, j.open_tasks, j.seq, j.created_at, j.started_at, j.ended_at,
+                 j.origin_job_id, j.pruned_at
           FROM job j JOIN pipeline p ON p.id = j.pipeline_id JOIN pipeline_version v ON v.id = j.version_id """
 
 
@@ -177,7 +191,7 @@ async def list_instances(db: Db, job: JobId) -> list[InstanceRecord]:
     """Every task instance of the job in the order of the file, each with its newest attempt."""
     rows = await db.rows(
         """SELECT i.id, i.index, i.name, i.state, i.reason, i.unmet, i.attempt, i.failure, i.exit_code, i.not_before,
-                  i.ready_at, i.started_at, i.ended_at, a.session_id, coalesce(a.facts, '{}') AS facts
+                  i.ready_at, i.started_at, i.ended_at, i.reused_from, i.pool, a.session_id, coalesce(a.facts, '{}') AS facts
            FROM task_instance i LEFT JOIN attempt a ON a.instance_id = i.id AND a.number = i.attempt
            WHERE i.job_id = $1 ORDER BY i.index""",
         job,
@@ -192,6 +206,17 @@ async def list_instances(db: Db, job: JobId) -> list[InstanceRecord]:
         )
         for r in rows
     ]
+
+
+async def read_reused(db: Db, job: JobId, indexes: Sequence[int]) -> dict[int, JobId]:
+    """For those of these tasks that were not run again: the job whose outputs stand for them."""
+    rows = await db.rows(
+        """SELECT index, reused_from FROM task_instance
+           WHERE job_id = $1 AND index = ANY($2::int[]) AND reused_from IS NOT NULL""",
+        job,
+        list(indexes),
+    )
+    return {r["index"]: JobId(r["reused_from"]) for r in rows}
 
 
 async def find_idempotent(db: Db, project: ProjectId, key: str) -> tuple[str, UUID] | None:

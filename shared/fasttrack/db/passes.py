@@ -34,20 +34,32 @@ async def due_jobs(db: Db, sites: Sequence[str], *, limit: int) -> list[JobId]:
     return [JobId(r["id"]) for r in rows]
 
 
+_LOCKED = """SELECT j.*, p.name AS project, l.paused_at IS NOT NULL AS is_pipeline_paused, clock_timestamp() AS clock,
+                  ARRAY(SELECT c.scope || ':' || c.name FROM concurrency_limit c WHERE c.project_id = j.project_id)
+                    AS limits
+           FROM job j JOIN project p ON p.id = j.project_id JOIN pipeline l ON l.id = j.pipeline_id"""
+
+
 async def lock_jobs(db: Db, jobs: Sequence[JobId], sites: Sequence[str]) -> tuple[list[Job], datetime]:
     """Lock those of `jobs` that are not over and nobody else holds, in id order; and the database's time.
 
     Never waits: a job that another scheduler holds is left out.
     """
     rows = await db.rows(
-        """SELECT j.*, p.name AS project, clock_timestamp() AS clock FROM job j JOIN project p ON p.id = j.project_id
-           WHERE j.id = ANY($1::uuid[]) AND j.next_reconcile_at IS NOT NULL AND (j.site IS NULL OR j.site = ANY($2))
+        _LOCKED
+        + """ WHERE j.id = ANY($1::uuid[]) AND j.next_reconcile_at IS NOT NULL AND (j.site IS NULL OR j.site = ANY($2))
            ORDER BY j.id FOR UPDATE OF j SKIP LOCKED""",
         jobs,
         sites,
     )
     now = rows[0]["clock"] if rows else await db.value("SELECT clock_timestamp()")
     return [_job(r) for r in rows], now
+
+
+async def lock_job(db: Db, project: ProjectId, job: JobId) -> Job | None:
+    """Lock one job of the project, waiting for whoever holds it; `None` if there is none."""
+    row = await db.row(_LOCKED + " WHERE j.id = $1 AND j.project_id = $2 FOR UPDATE OF j", job, project)
+    return _job(row) if row else None
 
 
 async def set_aside(db: Db, job: JobId, reason: str, rest: timedelta) -> None:
@@ -94,11 +106,15 @@ def _job(row: asyncpg.Record) -> Job:
         ended_at=row["ended_at"],
         next_reconcile_at=row["next_reconcile_at"],
         project=row["project"],
+        origin_job_id=row["origin_job_id"],
+        is_pipeline_paused=row["is_pipeline_paused"],
+        limits=frozenset(row["limits"]),
     )
 
 
 _INSTANCE = """i.id, i.job_id, i.index, i.state, i.reason, i.unmet, i.deps_ok, i.deps_failed, i.attempt, i.failures,
-               i.infrastructure_failures, i.not_before, i.failure, i.exit_code, i.ready_at, i.started_at, i.ended_at"""
+               i.infrastructure_failures, i.not_before, i.failure, i.exit_code, i.ready_at, i.started_at, i.ended_at,
+               i.resource_group, i.pool, i.pool_slots, i.reused_from, i.granted_at"""
 
 
 async def load_movable(
@@ -156,6 +172,11 @@ def _instance(row: asyncpg.Record) -> TaskInstance:
         not_before=row["not_before"],
         failure=FailureClass(row["failure"]) if row["failure"] else None,
         exit_code=row["exit_code"],
+        resource_group=row["resource_group"],
+        pool=row["pool"],
+        pool_slots=row["pool_slots"],
+        reused_from=row["reused_from"],
+        granted_at=row["granted_at"],
         ready_at=row["ready_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
@@ -180,7 +201,9 @@ async def load_instances(db: Db, wanted: Mapping[JobId, set[int]]) -> dict[JobId
 _WRITE_INSTANCES = """UPDATE task_instance AS i SET
   state = c.state, reason = c.reason, unmet = c.unmet, deps_ok = c.deps_ok, deps_failed = c.deps_failed,
   attempt = c.attempt, failures = c.failures, infrastructure_failures = c.infra, not_before = c.not_before,
-  failure = c.failure, exit_code = c.exit_code, ready_at = c.ready_at, started_at = c.started_at, ended_at = c.ended_at
+  failure = c.failure, exit_code = c.exit_code, ready_at = c.ready_at, started_at = c.started_at, ended_at = c.ended_at,
+  -- A grant may be given while this pass runs; it stands as long as the task stays READY.
+  granted_at = CASE WHEN c.state = 'READY' AND i.state = 'READY' THEN i.granted_at END
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[],
             $10::timestamptz[], $11::text[], $12::int[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[])
   AS c(id, state, reason, unmet, deps_ok, deps_failed, attempt, failures, infra, not_before, failure, exit_code,

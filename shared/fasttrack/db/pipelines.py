@@ -25,6 +25,8 @@ class PipelineRecord:
     """Number of its newest job, 0 if it never ran."""
     created_by: str
     created_at: datetime
+    paused_at: datetime | None = None
+    """Since when it starts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class VersionRecord:
     """The canonical document."""
 
 
-_PIPELINE = "id, name, latest_version, latest_job, created_by, created_at"
+_PIPELINE = "id, name, latest_version, latest_job, created_by, created_at, paused_at"
 _VERSION = "id, pipeline_id, number, author, message, hash, created_at, source, spec"
 
 
@@ -139,3 +141,12 @@ async def load_specs(db: Db, versions: Collection[VersionId]) -> dict[VersionId,
     """The canonical documents of these versions, in one statement."""
     rows = await db.rows("SELECT id, spec FROM pipeline_version WHERE id = ANY($1::uuid[])", list(versions))
     return {VersionId(r["id"]): r["spec"] for r in rows}
+
+
+async def mark_paused(db: Db, pipeline: PipelineId, *, paused: bool) -> None:
+    """Pause the pipeline, or end its pause; a second time changes nothing."""
+    await db.execute(
+        "UPDATE pipeline SET paused_at = CASE WHEN $2 THEN coalesce(paused_at, now()) END WHERE id = $1",
+        pipeline,
+        paused,
+    )

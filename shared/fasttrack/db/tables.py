@@ -70,7 +70,21 @@ project = Table(
     Column("id", Uuid, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("retention", JSONB),  # days per kind, over the settings; NULL: the settings alone
+    # The highest place of an event of the project that was removed: a cursor before it has missed something.
+    Column("pruned_pos", BigInteger, nullable=False, server_default=text("0")),
     _created(),
+)
+
+retention_mark = Table(
+    "retention_mark",
+    metadata,
+    Column("project_id", Uuid, ForeignKey("project.id"), nullable=False),
+    Column("site", Text, nullable=False),  # where files of that kind are; empty for what is in this database
+    Column("kind", Text, nullable=False),
+    # Nothing of that kind is left of jobs that ended before: a turn reads on from here, not the whole past.
+    Column("ended_before", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("project_id", "site", "kind"),
+    CheckConstraint("kind IN ('events', 'logs', 'outputs')", name="kind"),
 )
 
 pipeline = Table(

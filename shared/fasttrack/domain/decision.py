@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..ids import JobId
 from .dependencies import FAILURE, SUCCESS, TOLERATED, Outcome
 from .events import TASK_NOTED, Event
 from .facts import CreateSession, Effect, EndSession, LookForSession
@@ -32,6 +33,8 @@ class EnginePolicy:
     lost_after: timedelta = timedelta(seconds=60)
     safety_interval: timedelta = timedelta(seconds=30)
     infrastructure_retries: int = 2
+    ageing: timedelta = timedelta(minutes=10)
+    """How much waiting a point of priority is worth."""
 
 
 class Decision:
@@ -50,6 +53,11 @@ class Decision:
         self.events: list[Event] = []
         self.effects: list[Effect] = []
         self.is_job_changed = False
+        self.wants_grants = False
+        """A task waits for a grant, or one that had slots gave them back."""
+        self.cancel_reason = "cancelled on request"
+        self.blocked: str | None = None
+        """Why the pipeline does not let this job begin, if it does not."""
         self._ended: list[tuple[int, Outcome]] = []
         self._dues: list[datetime] = []
 
@@ -61,7 +69,16 @@ class Decision:
     @property
     def may_start(self) -> bool:
         """Whether the job's state lets new attempts begin."""
-        return self.starts and self.job.state in (JobState.PENDING, JobState.RUNNING) and not self.is_cancelling
+        return self.starts and not self.is_cancelling and self.job.state is JobState.RUNNING and not self.held_back
+
+    @property
+    def held_back(self) -> str:
+        """Why nothing may start although the job is not over; empty if it may."""
+        if self.job.state is JobState.PAUSED:
+            return "the job is paused"
+        if self.job.is_pipeline_paused:
+            return "the pipeline is paused"
+        return self.blocked or ""
 
     # -- the only writers of a state ----------------------------------------------------------------------------
 
@@ -82,6 +99,7 @@ class Decision:
         instance.ended_at = self.now
         self.job.open_tasks -= 1
         self.job.failed_tasks += target is InstanceState.FAILED and not outcome.ok
+        self.wants_grants |= self.is_limited(instance)
         self.job.cancelled_tasks += target is InstanceState.CANCELLED
         self._ended.append((instance.index, outcome))
 
@@ -135,6 +153,8 @@ class Decision:
             self.end(instance, InstanceState.FAILED, outcome, reason=reason, **facts)
             return
         instance.not_before = self.now + wait
+        instance.granted_at = None
+        self.wants_grants |= self.is_limited(instance)
         self.due(instance.not_before)
         facts["not_before"] = instance.not_before.isoformat()
         self.move(instance, InstanceState.READY, reason=f"will be tried again: {reason}", **facts)
@@ -165,10 +185,42 @@ class Decision:
 
     # -- attempts ----------------------------------------------------------------------------------------------
 
+    def is_limited(self, instance: TaskInstance) -> bool:
+        """Whether a limit of the project holds for this task."""
+        return bool(self.job.limits) and not self.job.limits.isdisjoint(instance.scopes)
+
+    def begin(self, instance: TaskInstance) -> None:
+        """Start a task whose time has come, or let it wait as READY for what keeps it from starting."""
+        if self.may_start and (instance.granted_at is not None or not self.is_limited(instance)):
+            self.open_attempt(instance)
+            return
+        reason = self.held_back
+        if self.may_start:
+            self.wants_grants = True
+            reason = "waits for a slot of " + " and ".join(
+                _say(scope) for scope in instance.scopes if scope in self.job.limits
+            )
+        if instance.state is InstanceState.READY:
+            self.note(instance, reason)
+        else:
+            self.move(instance, InstanceState.READY, reason=reason)
+
+    def set_back(self, instance: TaskInstance, reason: str) -> None:
+        """The newest attempt was ended by a pause: the task will begin anew, and no retry is used up."""
+        instance.granted_at = None
+        self.wants_grants |= self.is_limited(instance)
+        self.move(instance, InstanceState.READY, reason=reason, attempt=instance.attempt)
+
+    def reuse(self, instance: TaskInstance, job: JobId) -> None:
+        """Let what `job` made of this task stand for it."""
+        instance.reused_from = job
+        self.end(instance, InstanceState.SUCCEEDED, SUCCESS, reason="reused", reused_from=str(job))
+
     def open_attempt(self, instance: TaskInstance) -> None:
         """Record the intent to create a session; the call itself follows the commit."""
         instance.attempt += 1
         instance.not_before = instance.started_at = instance.failure = instance.exit_code = None
+        instance.granted_at = None
         attempt = Attempt(
             instance_id=instance.id,
             job_id=self.job.id,
@@ -181,9 +233,11 @@ class Decision:
         self.opened.append(attempt)
         if self.job.site is None:
             self.job.site = self.policy.site
-        if self.job.state is JobState.PENDING:
-            self.move_job(JobState.RUNNING)
-            self.job.started_at = self.now
         self.move(instance, InstanceState.STARTING, attempt=attempt.number)
         self.due(self.now + self.policy.settle_after)
         self.effects.append(CreateSession(self.job, self.snapshot.pipeline, instance, attempt))
+
+
+def _say(scope: str) -> str:
+    kind, _, name = scope.partition(":")
+    return "the project" if kind == "project" else f"{kind.replace('_', ' ')} {name}"

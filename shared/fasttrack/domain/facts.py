@@ -31,6 +31,8 @@ class SessionSeen:
     facts: Mapping[str, str] = field(default_factory=dict)
     is_create_answer: bool = False
     """The answer of a create: how the session began, possibly older than what was observed since."""
+    is_answer: bool = False
+    """The answer to a look or an end that this job's last decision asked for: the next question waits its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class SessionMissing:
     name: str
     looked_at: datetime
     """When the question was sent."""
+    is_answer: bool = False
+    """As in `SessionSeen`."""
 
 
 @dataclass(frozen=True, slots=True)

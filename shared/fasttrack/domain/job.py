@@ -47,6 +47,11 @@ class Job:
     next_reconcile_at: datetime | None = None
     project: str = ""
     """The project's name."""
+    origin_job_id: JobId | None = None
+    """The job it runs again."""
+    is_pipeline_paused: bool = False
+    limits: frozenset[str] = frozenset()
+    """The project's limits as `scope:name`: a task under any of them needs a grant before it starts."""
 
 
 @dataclass(slots=True)
@@ -75,10 +80,23 @@ class TaskInstance:
     """Retry time: no attempt is opened earlier."""
     failure: FailureClass | None = None
     exit_code: int | None = None
+    resource_group: str = ""
+    pool: str | None = None
+    pool_slots: int = 0
+    reused_from: JobId | None = None
+    """The job whose outputs stand for this task's."""
+    granted_at: datetime | None = None
+    """READY, and let in by every limit it is under."""
     ready_at: datetime | None = None
     started_at: datetime | None = None
     """When the newest attempt's command began to run."""
     ended_at: datetime | None = None
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Every limit, as `scope:name`, that would hold for it."""
+        own = ("project:", f"resource_group:{self.resource_group}")
+        return own if self.pool is None else (*own, f"pool:{self.pool}")
 
     @property
     def session_name(self) -> str:

@@ -161,6 +161,9 @@ class Task:
     retry: RetryPolicy
     timeouts: Timeouts
     service: Service | None
+    pool: str | None = None
+    """The named limit it takes slots of while it has a session."""
+    pool_slots: int = 0
 
 
 @dataclass(frozen=True, slots=True)

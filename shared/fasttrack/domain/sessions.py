@@ -33,7 +33,6 @@ class SessionDecision:
 
     def decide(self, facts: Sequence[Fact]) -> None:
         """Apply what was learned, then what time and a cancel demand."""
-        was_unseen = self.attempt.session_id is None
         for fact in facts:
             if not self.instance.state.has_session:
                 return  # an earlier fact ended the attempt; later ones are stale
@@ -52,8 +51,7 @@ class SessionDecision:
                     assert_never(fact)
         if self.instance.state.has_session:
             self._stop_if_due()
-            is_first_sight = was_unseen and self.attempt.session_id is not None
-            self._look_if_due(was_asked_now=bool(facts) and not is_first_sight)
+            self._look_if_due(was_asked_now=any(_is_answer(fact) for fact in facts))
 
     # -- facts --------------------------------------------------------------------------------------------------
 
@@ -97,6 +95,8 @@ class SessionDecision:
         if stop is FailureClass.CANCELLED:
             self._close(State.CANCELLED, stop, "", fact.exit_code)
             self.decision.cancel(self.instance, "cancelled on request")
+        elif stop is FailureClass.PREEMPTED:
+            self._set_back(fact.exit_code)
         elif stop is not None:
             self._fail(stop, self.attempt.reason, fact.exit_code)
         elif fact.status is State.CANCELLED and fact.failure in (None, FailureClass.CANCELLED):
@@ -136,6 +136,8 @@ class SessionDecision:
         if stop is FailureClass.CANCELLED:
             self._close(State.CANCELLED, stop, reason, None)
             self.decision.cancel(self.instance, "cancelled on request")
+        elif stop is FailureClass.PREEMPTED:
+            self._set_back(None)
         else:
             self._fail(stop or FailureClass.INFRASTRUCTURE, self.attempt.reason or reason, None)
 
@@ -152,6 +154,9 @@ class SessionDecision:
     # -- time and cancel ----------------------------------------------------------------------------------------
 
     def _stop_if_due(self) -> None:
+        if self.attempt.stop is FailureClass.PREEMPTED and self.decision.is_cancelling:
+            self.attempt.stop = FailureClass.CANCELLED
+            self._touch()
         if self.attempt.stop is not None:
             return
         if self.decision.is_cancelling:
@@ -167,6 +172,11 @@ class SessionDecision:
         else:
             self.decision.due(since + limit)
 
+    def pause(self) -> None:
+        """End the session because its job is paused; the task will begin anew and uses up no retry."""
+        if self.attempt.stop is None:
+            self._stop(FailureClass.PREEMPTED, "the job was paused")
+
     def _stop(self, why: FailureClass, reason: str) -> None:
         self._has_just_stopped = True
         self.attempt.stop = why
@@ -181,8 +191,8 @@ class SessionDecision:
     def _look_if_due(self, *, was_asked_now: bool) -> None:
         """Ask for what only the backend can tell: an unanswered create, a session that should be ending.
 
-        Just after an answer the next question waits its time, so that a backend that is away, or slow to end a
-        session, is not asked in a tight loop.
+        Just after an answer to a question of ours the next one waits its time, so that a backend that is away, or
+        slow to end a session, is not asked in a tight loop. What others observe is no answer, and puts nothing off.
         """
         attempt, decision = self.attempt, self.decision
         if attempt.stop is not None:
@@ -196,6 +206,10 @@ class SessionDecision:
                 decision.ask_to_look(attempt)
             else:
                 decision.due(max(due, self.now + decision.policy.look_again))
+
+    def _set_back(self, exit_code: int | None) -> None:
+        self._close(State.CANCELLED, FailureClass.PREEMPTED, "the job was paused", exit_code)
+        self.decision.set_back(self.instance, self.decision.held_back or "ended by a pause")
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -212,6 +226,10 @@ class SessionDecision:
         attempt.reason = reason or attempt.reason
         attempt.ended_at = self.now
         self._touch()
+
+
+def _is_answer(fact: Fact) -> bool:
+    return isinstance(fact, BackendAway) or (isinstance(fact, SessionSeen | SessionMissing) and fact.is_answer)
 
 
 def _seconds(duration: timedelta) -> str:

@@ -54,9 +54,9 @@ class JobState(StrEnum):
     """Where a pipeline job stands."""
 
     PENDING = "PENDING"
-    """Accepted; nothing has been started."""
+    """Accepted; waits for a scheduler, its pipeline's limit or the pipeline's pause (the reason is stored)."""
     RUNNING = "RUNNING"
-    """At least one attempt was opened."""
+    """Let in by its pipeline's limit; its tasks are being run."""
     PAUSED = "PAUSED"
     """Starts nothing new until resumed."""
     CANCELLING = "CANCELLING"
@@ -110,7 +110,10 @@ _ENDS = frozenset({_Task.READY, _Task.SUCCEEDED, _Task.FAILED, _Task.CANCELLED})
 
 INSTANCE_MOVES: dict[InstanceState, frozenset[InstanceState]] = {
     # Straight to STARTING when nothing is waited for: parent's success and child's start are one commit.
-    _Task.PENDING: frozenset({_Task.READY, _Task.STARTING, _Task.SKIPPED, _Task.UPSTREAM_FAILED, _Task.CANCELLED}),
+    # Straight to SUCCEEDED by reuse: what an earlier job made stands for it.
+    _Task.PENDING: frozenset(
+        {_Task.READY, _Task.STARTING, _Task.SUCCEEDED, _Task.SKIPPED, _Task.UPSTREAM_FAILED, _Task.CANCELLED}
+    ),
     _Task.READY: frozenset({_Task.STARTING, _Task.FAILED, _Task.SKIPPED, _Task.CANCELLED}),
     _Task.STARTING: frozenset({_Task.QUEUED, _Task.PREPARING, _Task.RUNNING, _Task.STOPPING}) | _ENDS,
     _Task.QUEUED: frozenset({_Task.PREPARING, _Task.RUNNING, _Task.STOPPING}) | _ENDS,

@@ -15,6 +15,7 @@ transaction that holds the job's lock. Asking again without new facts moves noth
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from .decision import Decision
 from .dependencies import FAILURE, LEFT_OUT, Verdict, count, touched_by, verdict
@@ -22,6 +23,8 @@ from .facts import Fact
 from .job import TaskInstance
 from .sessions import SessionDecision
 from .states import InstanceState, JobState
+
+_ASK_AGAIN = timedelta(seconds=5)  # a job that waits for its pipeline is woken when another ends; this is the backstop
 
 
 class JobDecision(Decision):
@@ -68,10 +71,7 @@ class JobDecision(Decision):
                 pass
             case Verdict.RUN:
                 instance.ready_at = self.now
-                if self.may_start:
-                    self.open_attempt(instance)
-                else:
-                    self.move(instance, InstanceState.READY, reason=self.job.reason)
+                self.begin(instance)
             case Verdict.UPSTREAM_FAILED:
                 self.end(instance, InstanceState.UPSTREAM_FAILED, FAILURE, reason="a task it needs did not succeed")
             case Verdict.LEFT_OUT:
@@ -79,7 +79,7 @@ class JobDecision(Decision):
                 self.end(instance, InstanceState.SKIPPED, LEFT_OUT, reason=reason)
 
     def release_roots(self) -> None:
-        """Of a new job: carry the skips to their dependants, and decide the tasks that need nothing."""
+        """Of a new job: carry skips and reuse to their dependants, and decide the tasks that need nothing."""
         roots = [i for i in self.snapshot.instances.values() if not i.unmet]
         self.cascade(())
         for instance in roots:
@@ -90,14 +90,37 @@ class JobDecision(Decision):
     # -- start --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Open an attempt for every instance that is READY and whose time has come."""
+        """Let the job in if its pipeline does, and begin every instance that is READY and whose time has come."""
+        job = self.job
+        if job.state is JobState.PENDING and not self.is_cancelling:
+            if self.held_back:
+                job.reason = self.held_back
+                self.is_job_changed = True
+            else:
+                self.move_job(JobState.RUNNING)
+                job.started_at = self.now
         for instance in self.snapshot.instances.values():
             if instance.state is not InstanceState.READY:
                 continue
             if instance.not_before is not None and instance.not_before > self.now:
                 self.due(instance.not_before)
-            elif self.may_start:
-                self.open_attempt(instance)
+            elif not self.is_cancelling:
+                self.begin(instance)
+
+    # -- pause --------------------------------------------------------------------------------------------------
+
+    def pause(self, *, stop: bool) -> None:
+        """Start nothing new until resumed; with `stop`, end what runs, to begin anew afterwards."""
+        self.move_job(JobState.PAUSED, reason="paused on request")
+        if stop:
+            for index, attempt in self.snapshot.attempts.items():
+                SessionDecision(self, self.snapshot.instances[index], attempt).pause()
+        self.job.next_reconcile_at = self.now
+
+    def resume(self) -> None:
+        """Go on where a pause left off."""
+        self.move_job(JobState.RUNNING if self.job.started_at is not None else JobState.PENDING)
+        self.job.next_reconcile_at = self.now
 
     # -- conclude -----------------------------------------------------------------------------------------------
 
@@ -106,7 +129,7 @@ class JobDecision(Decision):
         job = self.job
         if job.open_tasks == 0:
             if self.is_cancelling and job.cancelled_tasks:
-                self.move_job(JobState.CANCELLED, reason="cancelled on request")
+                self.move_job(JobState.CANCELLED, reason=self.cancel_reason)
             elif job.failed_tasks or job.cancelled_tasks:
                 self.move_job(JobState.FAILED, reason=self._failure_reason())
             else:
@@ -117,7 +140,9 @@ class JobDecision(Decision):
         if self.is_cancelling and job.state is not JobState.CANCELLING:
             self.move_job(JobState.CANCELLING, reason="ending its sessions")
         if job.state is JobState.RUNNING:
-            job.reason = ""  # whatever kept it from being decided is over
+            job.reason = self.held_back
+        elif self.blocked and job.state is JobState.PENDING:
+            self.due(self.now + _ASK_AGAIN)
         job.next_reconcile_at = min([*self._dues, self.now + self.policy.safety_interval])
         self.is_job_changed = True
 

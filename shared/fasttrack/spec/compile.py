@@ -229,6 +229,8 @@ class _Compiler:
             retry=_retry_policy(spec),
             timeouts=Timeouts(duration(spec.timeouts.waiting), duration(spec.timeouts.running)),
             service=self._service(spec, at) if kind is TaskKind.SERVICE else None,
+            pool=spec.pool,
+            pool_slots=spec.pool_slots if spec.pool is not None else 0,
         )
 
     def _check_kind(self, spec: TaskSpec, kind: TaskKind, at: Path) -> None:

@@ -71,6 +71,14 @@ def _task_name(name: str) -> str:
     return name
 
 
+def _pool_name(name: str) -> str:
+    if not _TASK_NAME.match(name):
+        raise ValueError(
+            f"{values.shown(name)} cannot name a pool. Use 1 to 64 letters of A-Z and a-z, digits, `-` and `_`."
+        )
+    return name
+
+
 def _param_name(name: str) -> str:
     if not _PARAM_NAME.match(name):
         raise ValueError(
@@ -260,6 +268,12 @@ class TaskSpec(Part):
     retry: Retry = Field(default_factory=Retry)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     run_if: RunIf = RunIf.SUCCESS
+    pool: Annotated[str | None, AfterValidator(_sentence(lambda v: v if v is None else _pool_name(v)))] = Field(
+        None, description="A limit of the project, by its name, that the task takes slots of while it has a session."
+    )
+    pool_slots: Annotated[Count, *_ranged(1, 1000, "`pool_slots`")] = Field(
+        1, description="How many slots of the pool."
+    )
     any_of: list[Choice] = Field(default_factory=list, description="Accelerators to choose from, best first.")
     service: ServiceSpec | None = None
     command: str = Field("", description="Shell lines, run by /bin/sh.")

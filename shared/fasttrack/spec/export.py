@@ -105,6 +105,10 @@ def _task(task: TaskSpec) -> dict[str, Any]:
     _put(tree, "timeouts", _timeouts(task.timeouts))
     if task.run_if != "success":
         tree["run_if"] = task.run_if.value
+    if task.pool is not None:
+        tree["pool"] = task.pool
+        if task.pool_slots != 1:
+            tree["pool_slots"] = task.pool_slots
     _put(tree, "any_of", [_choice(choice) for choice in task.any_of])
     tree = _with_extra(tree, task)
     if task.service is not None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from ..db import Db
 from ..db.jobs import JobRecord, find_job, find_jobs_by_suffix, request_cancel
+from ..db.limits import make_due
+from ..db.passes import load_movable, lock_job, write_decisions
+from ..db.pipelines import find_pipeline, mark_paused
+from ..domain.decision import EnginePolicy
+from ..domain.job import JobSnapshot
 from ..domain.states import JobState
-from ..errors import InvalidInput, NotFound
+from ..domain.transitions import JobDecision
+from ..errors import Conflict, InvalidInput, NotFound
 from ..ids import JobId, ProjectId
+from .versions import CompiledVersions
 
 
 async def cancel(db: Db, project: ProjectId, job: JobId, *, now: datetime) -> JobState:
@@ -46,3 +53,73 @@ async def resolve_job(db: Db, project: ProjectId, text: str) -> JobRecord:
     if len(found) > 1:
         raise InvalidInput(f"more than one job ends with {text}; give more digits")
     return found[0]
+
+
+async def pause(db: Db, project: ProjectId, job: JobId, *, stop: bool = False, now: datetime) -> JobState:
+    """Have the job start nothing new; the state before. Repeatable. Needs a transaction.
+
+    :param stop: end what runs as well; those tasks begin anew when the job is resumed, and use up no retry.
+    :raises NotFound: the project has no such job. :raises Conflict: it is over, or being cancelled.
+    """
+    decision = await _deciding(db, project, job, now)
+    before = decision.job.state
+    if before is JobState.PAUSED:
+        return before
+    if before.is_terminal or decision.is_cancelling:
+        raise Conflict(f"job {job} is {_being(decision)}; only a job that goes on can be paused")
+    decision.pause(stop=stop)
+    await write_decisions(db, [decision])
+    return before
+
+
+async def resume(db: Db, project: ProjectId, job: JobId, *, now: datetime) -> JobState:
+    """Have a paused job go on; the state before. One that is not paused is left as it is. Needs a transaction.
+
+    :raises NotFound: the project has no such job. :raises Conflict: it is over, or being cancelled.
+    """
+    decision = await _deciding(db, project, job, now)
+    before = decision.job.state
+    if before.is_terminal or decision.is_cancelling:
+        raise Conflict(f"job {job} is {_being(decision)}; run it again with `fasttrack rerun`")
+    if before is JobState.PAUSED:
+        decision.resume()
+        await write_decisions(db, [decision])
+    return before
+
+
+async def pause_pipeline(db: Db, project: ProjectId, name: str) -> list[JobId]:
+    """Have the pipeline's jobs start nothing new, those to come included; the jobs to look at. Repeatable.
+
+    :raises NotFound: there is no such pipeline.
+    """
+    return await _set_paused(db, project, name, paused=True)
+
+
+async def resume_pipeline(db: Db, project: ProjectId, name: str) -> list[JobId]:
+    """Have the pipeline's jobs go on; the jobs to look at. Repeatable. :raises NotFound: there is no such pipeline."""
+    return await _set_paused(db, project, name, paused=False)
+
+
+async def _set_paused(db: Db, project: ProjectId, name: str, *, paused: bool) -> list[JobId]:
+    pipeline = await find_pipeline(db, project, name)
+    if pipeline is None:
+        raise NotFound(f"there is no pipeline named {name}")
+    await mark_paused(db, pipeline.id, paused=paused)
+    return await make_due(db, pipeline=pipeline.id)
+
+
+async def _deciding(db: Db, project: ProjectId, job: JobId, now: datetime) -> JobDecision:
+    """The job under its lock, with its open attempts, ready to be decided about."""
+    locked = await lock_job(db, project, job)
+    if locked is None:
+        raise NotFound(f"there is no job {job}")
+    pipelines = await CompiledVersions().get(db, [locked.version_id])
+    instances, attempts = await load_movable(db, [locked])
+    # Nothing is started here: a scheduler does, when it looks at the job.
+    policy = EnginePolicy(site=locked.site or "", fence=timedelta(0))
+    snapshot = JobSnapshot(locked, pipelines[locked.version_id], instances[locked.id], attempts[locked.id])
+    return JobDecision(snapshot, policy, now, starts=False)
+
+
+def _being(decision: JobDecision) -> str:
+    return "being cancelled" if decision.is_cancelling else decision.job.state.lower()

@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..crashpoints import crash_points
 from ..db import Db
 from ..db.passes import load_instances, load_movable, lock_jobs, still_open, write_decisions
 from ..domain.decision import EnginePolicy
 from ..domain.facts import Effect, Fact
 from ..domain.job import JobSnapshot
 from ..domain.transitions import JobDecision
-from ..ids import JobId
+from ..ids import JobId, ProjectId
+from .admit import hold_back, make_room
 from .versions import CompiledVersions
 
 
@@ -31,10 +33,14 @@ class Passed:
     """Jobs another scheduler holds: try again shortly, with the same facts."""
     effects: tuple[Effect, ...]
     """To be carried out after the commit."""
-    events: int
-    """Events appended."""
+    events: tuple[str, ...]
+    """The kinds of the events appended, in order."""
     next_due: datetime | None
     """When the first of these jobs wants to be looked at again."""
+    wake: frozenset[JobId] = frozenset()
+    """Other jobs that may go on because of what happened."""
+    grant: frozenset[ProjectId] = frozenset()
+    """Projects in which tasks wait for slots, or gave some back: let in who is next (`admit.grant_slots`)."""
 
 
 async def reconcile(
@@ -57,10 +63,11 @@ async def reconcile(
     busy = await still_open(db, unlocked, [policy.site]) if unlocked else set()
     pipelines = await versions.get(db, {j.version_id for j in locked})
     instances, attempts = await load_movable(db, locked) if locked else ({}, {})
-    decisions = [
+    decisions: list[JobDecision] = [
         JobDecision(JobSnapshot(j, pipelines[j.version_id], instances[j.id], attempts[j.id]), policy, now)
         for j in locked
     ]
+    wake = await hold_back(db, decisions, ageing=policy.ageing, now=now)
     for decision in decisions:
         decision.settle(facts.get(decision.job.id, ()))
     wanted = {d.job.id: t for d in decisions if (t := d.touched())}
@@ -70,11 +77,16 @@ async def reconcile(
         decision.start()
         decision.conclude()
     await write_decisions(db, decisions)
+    wake |= await make_room(db, decisions)
     dues = [d.job.next_reconcile_at for d in decisions if d.job.next_reconcile_at is not None]
+    events = tuple(e.kind for d in decisions for e in d.events)
+    crash_points(events, "before_commit")
     return Passed(
         done=frozenset(set(jobs) - busy),
         busy=frozenset(busy),
         effects=tuple(e for d in decisions for e in d.effects),
-        events=sum(len(d.events) for d in decisions),
+        events=events,
         next_due=min(dues, default=None),
+        wake=frozenset(wake),
+        grant=frozenset(d.job.project_id for d in decisions if d.wants_grants),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +13,7 @@ import orjson
 from .. import spec
 from ..db import Db
 from ..db.jobs import find_idempotent, find_job, insert_job, next_job_number, remember_key
+from ..db.limits import PipelineLine, lock_lines, missing_pools
 from ..db.passes import append_events
 from ..db.pipelines import VersionRecord
 from ..db.secrets import missing_secrets
@@ -20,11 +21,11 @@ from ..domain.decision import EnginePolicy
 from ..domain.dependencies import SUCCESS
 from ..domain.events import JOB_SUBMITTED, Event
 from ..domain.job import Job, JobSnapshot, ParamValue, TaskInstance
-from ..domain.pipeline import Pipeline, TaskKind
+from ..domain.pipeline import Collision, Pipeline, Task, TaskKind
 from ..domain.states import InstanceState, JobState
 from ..domain.transitions import JobDecision
 from ..errors import Conflict, InvalidRun
-from ..ids import InstanceId, JobId, ProjectId, new_id
+from ..ids import InstanceId, JobId, PipelineId, ProjectId, new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class RunRequest:
     by: str = ""
     idempotency_key: str | None = None
     """Same key, same request: the same job. At most 255 characters."""
+    origin: JobId | None = None
+    """The job that is run again."""
+    reuse: Mapping[str, JobId] = field(default_factory=dict)
+    """Tasks that are not run again, with the job whose outputs stand for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Submitted:
     number: int
     is_new: bool
     """`False`: the idempotency key was used before, and this is its job."""
+    refused: str = ""
+    """Why the pipeline's limit did not take it (`on_limit: skip`); the job is there, and CANCELLED."""
 
 
 async def submit(
@@ -66,7 +73,8 @@ async def submit(
 
     :param job_id: made by the caller before the first try, so that a try whose commit was lost is recognised.
     :param runnable: the kinds of task the session backend can run.
-    :raises InvalidRun: unknown or ill-typed params, unknown tasks to skip, missing secrets, tasks that cannot run here.
+    :raises InvalidRun: unknown or ill-typed params, unknown tasks to skip, missing secrets, pools the project does not
+        have, tasks that cannot run here.
     :raises Conflict: the idempotency key was used for another request.
     """
     digest = _digest(version, request)
@@ -78,7 +86,10 @@ async def submit(
             return await _same_job(db, project, known, digest)
     params = spec.bind_params(pipeline, request.params)
     skipped = _skipped(pipeline, request.skip)
-    _require_runnable(pipeline, skipped, runnable)
+    reused = {pipeline.by_name[name].index: job for name, job in request.reuse.items()}
+    idle = skipped | reused.keys()
+    _require_runnable(pipeline, idle, runnable)
+    await _require_pools(db, project, pipeline, idle)
     missing = await missing_secrets(db, project, pipeline.secrets)
     if missing:
         raise InvalidRun(f"missing secrets: {', '.join(missing)}; set them with `fasttrack secrets set NAME`")
@@ -107,35 +118,67 @@ async def submit(
         cancelled_tasks=0,
         cancel_requested_at=None,
         created_at=now,
+        origin_job_id=request.origin,
     )
-    decision = _begin(job, pipeline, skipped, now, _submitted_payload(version, pipeline, request, params))
+    refused = await _refused(db, pipeline, version.pipeline_id)
+    decision = _new_decision(job, pipeline, now)
+    _begin(decision, skipped, reused, refused, _submitted_payload(version, pipeline, request, params))
     instances = [decision.snapshot.instances[task.index] for task in pipeline.tasks]
     if not await insert_job(db, job, instances, names=[t.name for t in pipeline.tasks], by=request.by):
         raise Conflict(f"job {identifier} exists already")
     await append_events(db, decision.events)
-    return Submitted(identifier, job.number, is_new=True)
+    return Submitted(identifier, job.number, is_new=True, refused=refused)
+
+
+def _new_decision(job: Job, pipeline: Pipeline, now: datetime) -> JobDecision:
+    """A job none of whose tasks has moved. Nothing is started here, so the policy's site and times are never read."""
+    instances = {
+        task.index: TaskInstance(
+            InstanceId(new_id()),
+            job.id,
+            task.index,
+            InstanceState.PENDING,
+            unmet=len(task.needs),
+            resource_group=_resource_group(task, job.params),
+            pool=task.pool,
+            pool_slots=task.pool_slots,
+        )
+        for task in pipeline.tasks
+    }
+    policy = EnginePolicy(site="", fence=timedelta(0))
+    return JobDecision(JobSnapshot(job, pipeline, instances, {}), policy, now, starts=False)
 
 
 def _begin(
-    job: Job, pipeline: Pipeline, skipped: frozenset[int], now: datetime, payload: dict[str, object]
-) -> JobDecision:
-    """The job's first decision: skips and all that follows from them, and the tasks that may run at once."""
-    instances = {
-        task.index: TaskInstance(InstanceId(new_id()), job.id, task.index, InstanceState.PENDING, unmet=len(task.needs))
-        for task in pipeline.tasks
-    }
-    # Nothing is started here, so the policy's site and times are never read.
-    policy = EnginePolicy(site="", fence=timedelta(0))
-    decision = JobDecision(JobSnapshot(job, pipeline, instances, {}), policy, now, starts=False)
+    decision: JobDecision,
+    skipped: frozenset[int],
+    reused: Mapping[int, JobId],
+    refused: str,
+    payload: dict[str, object],
+) -> None:
+    """The job's first decision: skips, reuse and all that follows from them, and the tasks that may run at once."""
+    job, instances = decision.job, decision.snapshot.instances
     job.seq = 1
-    decision.events.append(Event(job.id, 1, JOB_SUBMITTED, now, None, payload))
-    for index in sorted(skipped):
-        decision.end(instances[index], InstanceState.SKIPPED, SUCCESS, reason="skipped on request")
+    decision.events.append(Event(job.id, 1, JOB_SUBMITTED, decision.now, None, payload))
+    if refused:
+        job.cancel_requested_at = decision.now
+        decision.cancel_reason = refused
+        decision.settle(())
+    else:
+        for index in sorted(skipped - reused.keys()):
+            decision.end(instances[index], InstanceState.SKIPPED, SUCCESS, reason="skipped on request")
+        for index in sorted(reused):
+            decision.reuse(instances[index], reused[index])
     decision.release_roots()
     decision.conclude()
     if job.next_reconcile_at is not None:
-        job.next_reconcile_at = now
-    return decision
+        job.next_reconcile_at = decision.now
+
+
+def _resource_group(task: Task, params: Mapping[str, ParamValue]) -> str:
+    if "${{" not in task.resource_group:
+        return task.resource_group
+    return spec.fill_task(replace(task, command="", envs={}, mounts=()), params=params, secrets={}).resource_group
 
 
 def _submitted_payload(
@@ -144,11 +187,17 @@ def _submitted_payload(
     payload: dict[str, object] = {"version": version.number, "tasks": len(pipeline.tasks), "by": request.by}
     if params:
         payload["params"] = dict(params)
+    if request.skip:
+        payload["skip"] = sorted(request.skip)
+    if request.origin is not None:
+        payload["origin"] = str(request.origin)
     return payload
 
 
 def _digest(version: VersionRecord, request: RunRequest) -> str:
     asked = [str(version.id), dict(request.params), sorted(request.skip), request.priority]
+    if request.origin is not None:
+        asked += [str(request.origin), sorted(request.reuse)]
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -159,6 +208,27 @@ async def _same_job(db: Db, project: ProjectId, known: tuple[str, UUID], digest:
     job = await find_job(db, project, JobId(job_id))
     assert job is not None
     return Submitted(job.id, job.number, is_new=False)
+
+
+async def _refused(db: Db, pipeline: Pipeline, pipeline_id: PipelineId) -> str:
+    """Why a pipeline that skips at its limit takes no further job now; empty if it does. Its row is held already."""
+    concurrency = pipeline.concurrency
+    if concurrency.limit is None or concurrency.on_limit is not Collision.SKIP:
+        return ""
+    line = (await lock_lines(db, [pipeline_id], ageing=timedelta(minutes=10))).get(pipeline_id, PipelineLine())
+    count = len(line.active) + len(line.waiting)
+    return (
+        f"skipped: {count} of {concurrency.limit} jobs of the pipeline are active" if count >= concurrency.limit else ""
+    )
+
+
+async def _require_pools(db: Db, project: ProjectId, pipeline: Pipeline, idle: frozenset[int]) -> None:
+    wanted = {task.pool for task in pipeline.tasks if task.pool is not None and task.index not in idle}
+    missing = await missing_pools(db, project, wanted) if wanted else []
+    if missing:
+        raise InvalidRun(
+            f"the project has no pool {', '.join(missing)}; `fasttrack pools set {missing[0]} SLOTS` makes one"
+        )
 
 
 def _skipped(pipeline: Pipeline, names: Collection[str]) -> frozenset[int]:

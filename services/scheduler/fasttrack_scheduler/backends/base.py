@@ -1,6 +1,6 @@
 """The session backend contract: what runs compute sessions, and what the engine may count on.
 
-Six verbs, each idempotent, each safe to call again after any failure, from any scheduler. A new backend can be
+Eight verbs, each idempotent, each safe to call again after any failure, from any scheduler. A new backend can be
 written from this file alone; `tests/contracts/test_session_backends.py` runs over every entry of the table in
 `backends/__init__.py` and says the same in code.
 
@@ -8,7 +8,8 @@ The promises the engine builds on (design D2, *intent → fence → create → a
 
 - A session's name is chosen by the engine, is the same after any replay, and is used once. For one name the command
   is executed **at most once**, whoever calls `create` and however often.
-- `find` sees a session under its name after it has ended, as long as the backend keeps it (a day at least).
+- `find` sees a session under its name after it has ended, until `forget_sessions` (or, with a backend that keeps ends
+  for a time of its own, a day at least).
 - An answer that is not known (time-out, broken connection) raises `SessionBackendUnavailable`; the engine then asks
   `find` and creates again only when the fence has passed. `SessionRefused` is definite: this session will never run.
 """
@@ -68,6 +69,15 @@ class SessionBackendUnavailable(Unavailable):
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """Outputs that a task reads: those of a task it needs, from the job that made them."""
+
+    job_id: JobId
+    """The task's own job, or an earlier one where that is reused."""
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
 class Workspace:
     """The folders a task sees, named by what they belong to; each backend knows where it keeps them.
 
@@ -78,8 +88,8 @@ class Workspace:
     pipeline_id: PipelineId
     job_id: JobId
     task: str
-    inputs: tuple[str, ...] = ()
-    """Names of the tasks this one needs."""
+    inputs: tuple[Input, ...] = ()
+    """Outputs of the tasks this one needs, in the order of its dependencies."""
     mounts: tuple[Mount, ...] = ()
     """Further folders, at `/home/work/<alias>`."""
 
@@ -136,12 +146,28 @@ class LogChunk:
     """The session is over and nothing follows `next_offset`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What was removed, or would be."""
+
+    items: int = 0
+    """Sessions, or jobs, of which something was there."""
+    size: int = 0
+    """Bytes."""
+    stuck: tuple[str, ...] = ()
+    """A sentence for each that could not be removed, and why; the others were."""
+
+    def __add__(self, other: Freed) -> Freed:
+        return Freed(self.items + other.items, self.size + other.size, self.stuck + other.stuck)
+
+
 class SessionBackend(Protocol):
     """Runs compute sessions. All methods are safe to call concurrently and from several schedulers."""
 
     site: str
     """Names the place this backend's sessions live in: a cluster, or one machine's state directory. Schedulers that
-    share a site see the same sessions; a job stays on the site it started on."""
+    share a site see the same sessions; a job stays on the site it started on. Known before `start` if the site was ever
+    used."""
 
     fence: timedelta
     """How long after `create` was sent it may still take effect. Until then a missing session is not created again.
@@ -191,6 +217,20 @@ class SessionBackend(Protocol):
         """At most `limit` bytes of the session's output from byte `offset` on; empty if nothing is there yet.
 
         An offset past the end gives an empty chunk, never an error. Readable while it runs and after it ended.
+        """
+
+    async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:
+        """Remove the record and the output of these sessions: `find` and `logs` know them no more.
+
+        A session that is not over, or unknown, is left as it is, so it may be called again after it was cut short
+        anywhere. Works without `start`, may take long, and ends soon when it is cancelled. With `dry_run` nothing is
+        removed, only told. :raises SessionBackendUnavailable: some may be gone, some not.
+        """
+
+    async def forget_outputs(self, jobs: Sequence[tuple[PipelineId, JobId]], *, dry_run: bool = False) -> Freed:
+        """Remove all that the tasks of these jobs wrote to `/pipeline/outputs`; the jobs are over.
+
+        As `forget_sessions` for the rest. `/pipeline/vfroot` belongs to the pipeline and is never touched.
         """
 
     def events(self) -> AsyncIterator[str]:

@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 
 from fasttrack.clock import Clock, SystemClock
 from fasttrack.domain.states import FailureClass
-from fasttrack.ids import JobId
+from fasttrack.ids import JobId, PipelineId
 from fasttrack.settings import Settings
 
-from .base import LogChunk, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
+from .base import Freed, LogChunk, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
 from .hints import Hints
 
 
@@ -102,6 +102,8 @@ class SimulatedSite:
         self.is_away = False
         """While true every call raises `SessionBackendUnavailable` and has no effect."""
         self.hints = Hints()
+        self.outputs: set[JobId] = set()
+        """Jobs whose tasks have written something."""
         self._scripts: dict[str, list[Script]] = {}
         self._taken: Counter[str] = Counter()
         self._sessions: dict[str, _Session] = {}
@@ -210,6 +212,7 @@ class SimulatedSite:
         session = self._sessions[spec.name] = _Session(spec, script)
         ledger, owner = self.ledger, (spec.workspace.job_id, spec.workspace.task)
         ledger.created.append(spec.name)
+        self.outputs.add(spec.workspace.job_id)
         ledger.live[owner] += 1
         ledger.most_live[owner] = max(ledger.most_live[owner], ledger.live[owner])
         if script.queued:
@@ -370,6 +373,19 @@ class SimulatedBackend:
         piece = data[offset : offset + limit]
         following = offset + len(piece)
         return LogChunk(piece, following, is_over and following >= len(data))
+
+    async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:
+        over = {seen.name for seen in await self.observe(names) if seen.status.is_terminal}
+        freed = Freed(len(over), sum(len(self.world.read(name)[0]) for name in over))
+        for name in () if dry_run else over:
+            self.world.forget(name)
+        return freed
+
+    async def forget_outputs(self, jobs: Sequence[tuple[PipelineId, JobId]], *, dry_run: bool = False) -> Freed:
+        self.world.require_present()
+        there = self.world.outputs & {job for _, job in jobs}
+        self.world.outputs -= set() if dry_run else there
+        return Freed(len(there))
 
     def events(self) -> AsyncIterator[str]:
         return self.world.hints.listen()

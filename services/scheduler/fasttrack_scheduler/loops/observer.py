@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from fasttrack.crashpoints import crash_point
 from fasttrack.db import Database
 from fasttrack.db.passes import OpenSession, find_open_session, open_sessions
 from fasttrack.domain.facts import Fact, SessionMissing
@@ -59,6 +60,7 @@ class Observer:
         asked_at = datetime.now(UTC)
         async with self._asking:
             seen = {o.name: o for o in await self._backend.observe([s.name for s in stored])}
+        crash_point("observe.after_read")
         for session in stored:
             observation = seen.get(session.name)
             if observation is None:
@@ -80,6 +82,7 @@ class Observer:
         for start in range(0, len(names), _BATCH):
             async with self._asking:
                 observations = await self._backend.observe(names[start : start + _BATCH])
+            crash_point("observe.after_hint")
             for observation in observations:
                 job = self._jobs.get(observation.name) or await self._job_of(observation.name)
                 if job is not None:

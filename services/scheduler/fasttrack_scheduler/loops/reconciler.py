@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from fasttrack.crashpoints import crash_points
 from fasttrack.db import Database
 from fasttrack.db.passes import due_jobs, set_aside
 from fasttrack.domain.decision import EnginePolicy
@@ -21,6 +22,7 @@ from fasttrack.errors import Unavailable
 from fasttrack.ids import JobId
 from fasttrack.settings import Settings
 from fasttrack.telemetry import EVENTS, PASS_SECONDS, PASSES
+from fasttrack.workflow.admit import grant_slots
 from fasttrack.workflow.reconcile import Passed, reconcile
 from fasttrack.workflow.versions import CompiledVersions
 
@@ -52,6 +54,10 @@ class Reconciler:
         self._facts: dict[JobId, list[Fact]] = {}
         self._next_scan = 0.0
         self.wake = asyncio.Event()
+
+    def follow(self, policy: EnginePolicy) -> None:
+        """Decide by this policy from here on."""
+        self._policy = policy
 
     def look_at(self, jobs: Collection[JobId]) -> None:
         """Mark these jobs dirty: they are in the next pass."""
@@ -108,10 +114,17 @@ class Reconciler:
         )
         PASS_SECONDS.observe(time.perf_counter() - started)
         PASSES.inc()
+        crash_points(passed.events, "after_commit")
         if passed.events:
-            EVENTS.inc(passed.events)
+            EVENTS.inc(len(passed.events))
             self._on_events()
         self._on_effects(passed.effects)
+        self._dirty.update(dict.fromkeys(passed.wake))
+        for project in passed.grant:
+            granted = await self._database.run(
+                lambda db, project=project: grant_slots(db, project, ageing=self._policy.ageing)  # type: ignore[misc]
+            )
+            self._dirty.update(dict.fromkeys(granted))
         if passed.next_due is not None:
             wait = (passed.next_due - datetime.now(UTC)).total_seconds()
             self._next_scan = min(self._next_scan, time.monotonic() + max(wait, 0.0) + 0.001)

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import structlog
 
+from fasttrack.crashpoints import crash_point
 from fasttrack.db import Database
 from fasttrack.db.passes import owned_sessions
 from fasttrack.ids import parse_session_name
@@ -37,7 +38,9 @@ class Sweeper:
             owned = await owned_sessions(db, [p for n in living if (p := parse_session_name(n)) is not None])
         ownerless = living - owned
         for name in ownerless & self._suspects:
+            crash_point("sweep.after_read")
             log.warning("ending a session that no attempt owns", session=name)
             await self._backend.terminate(name, grace=timedelta(0))
+            crash_point("sweep.after_end")
         self._suspects = ownerless
         return self._interval

@@ -14,18 +14,20 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from typing import TypeVar
 
 import structlog
 
+from fasttrack.crashpoints import crash_point
 from fasttrack.errors import Unavailable
+from fasttrack.ids import JobId, PipelineId
 from fasttrack.settings import Settings
 
-from ..base import LogChunk, Observation, SessionBackendUnavailable, SessionSpec
+from ..base import Freed, LogChunk, Observation, SessionBackendUnavailable, SessionSpec
 from ..hints import Hints
-from . import ending, output, watch
+from . import ending, output, removal, watch
 from .registry import Registry
 from .site import Site, Turn, unavailable
 from .stopping import Stopping
@@ -46,9 +48,9 @@ class LocalBackend:
     """Compute sessions as processes of this machine, shared by all schedulers with the same state directory."""
 
     def __init__(self, settings: Settings) -> None:
-        self.site = "local"
-        self.fence = timedelta(seconds=2)
         self._site = Site(settings)
+        self.site = self._site.name
+        self.fence = timedelta(seconds=2)
         self._hints = Hints()
         self._registry = Registry(self._site, self._hints, self._note_end)
         self._stopping = Stopping(self._site)
@@ -66,7 +68,7 @@ class LocalBackend:
 
     async def start(self) -> None:
         await self._in_thread(self._site.open)
-        self.site = f"local:{self._site.id}"
+        self.site = self._site.name
         self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         asyncio.get_running_loop().add_reader(self._bell[0], self._on_bell)
         self._unlisted.update(await self._in_thread(self._site.unlisted))
@@ -150,11 +152,16 @@ class LocalBackend:
     def events(self) -> AsyncIterator[str]:
         return self._hints.listen()
 
-    async def prune(self, before: datetime) -> int:
-        """Remove sessions that ended before this moment, with their output; returns how many."""
-        removed = await asyncio.to_thread(self._site.prune, before)
-        self._registry.forget_ends()
-        return removed
+    async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:
+        directories = [self._site.directory(name) for name in names]
+        freed = await removal.in_thread(lambda stop: removal.forget_sessions(directories, dry_run=dry_run, stop=stop))
+        if not dry_run:
+            self._registry.forget_ends(names)
+        return freed
+
+    async def forget_outputs(self, jobs: Sequence[tuple[PipelineId, JobId]], *, dry_run: bool = False) -> Freed:
+        state = self._site.state
+        return await removal.in_thread(lambda stop: removal.forget_outputs(state, jobs, dry_run=dry_run, stop=stop))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
@@ -203,6 +210,7 @@ class LocalBackend:
         self._again.update(done.again)
         self._take_in(done)
         for name, (_, future) in arrivals.items():
+            crash_point("create.after_send")
             self._arrivals.pop(name, None)
             if name in done.refused:
                 future.set_exception(done.refused[name])

@@ -55,11 +55,11 @@ class Folders:
 def folders_of(workspace: Workspace, settings: Settings) -> Folders:
     """The folders of a workspace. :raises SessionRefused: a mounted folder is unknown, or a name leads elsewhere."""
     pipeline = settings.state_dir.absolute() / "pipelines" / str(workspace.pipeline_id)
-    job = pipeline / "jobs" / str(workspace.job_id)
+    jobs = pipeline / "jobs"
     return Folders(
         str(pipeline / "vfroot"),
-        str(job / as_file_name(workspace.task) / "outputs"),
-        tuple(str(job / as_file_name(task) / "outputs") for task in workspace.inputs),
+        str(jobs / str(workspace.job_id) / as_file_name(workspace.task) / "outputs"),
+        tuple(str(jobs / str(i.job_id) / as_file_name(i.task) / "outputs") for i in workspace.inputs),
         tuple((_mounted(m.folder, settings.folders_dir.absolute()), _alias(m.alias)) for m in workspace.mounts),
     )
 

@@ -169,10 +169,6 @@ class SessionDir:
             return self.work
         return None
 
-    def remove(self) -> None:
-        """Remove the session altogether; its name may then run again."""
-        shutil.rmtree(self.path, ignore_errors=True)
-
 
 def session_names(sessions: Path) -> list[str]:
     """Every session on disk, the oldest first by name."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -106,9 +106,10 @@ class Registry:
             live.is_over.set()
         self._hints.ring(seen.name)
 
-    def forget_ends(self) -> None:
-        """Ask the files again about ended sessions."""
-        self._over.clear()
+    def forget_ends(self, names: Sequence[str]) -> None:
+        """Ask the files again about these ended sessions."""
+        for name in names:
+            self._over.pop(name, None)
 
     def waiting(self) -> list[str]:
         """Sessions that have not been seen to start."""

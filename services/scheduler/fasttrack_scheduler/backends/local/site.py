@@ -10,13 +10,13 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from errno import E2BIG, ENOENT
 from uuid import UUID, uuid4
 
 import orjson
 
+from fasttrack.crashpoints import crash_point
 from fasttrack.errors import FastTrackError
 from fasttrack.settings import Settings
 
@@ -31,6 +31,7 @@ from .sandbox import Sandbox, find_sandbox
 from .specs import as_record, require_startable, secrets_of
 from .starting import Start
 
+_IDENTITY = "site"
 TAKE_OVER_AFTER = 2.0
 """Seconds after which a session that a dead scheduler was about to start is started by another."""
 
@@ -60,14 +61,15 @@ class Site:
     """The state directory's sessions."""
 
     def __init__(self, settings: Settings) -> None:
-        self.folder = settings.state_dir.absolute() / "local"
+        self.state = settings.state_dir.absolute()
+        self.folder = self.state / "local"
         self.sessions = str(self.folder / "sessions")
         self.ledger = Ledger(self.folder, self._list_again)
         self.totals: Mapping[str, Decimal] = {}
         self.used: Mapping[str, Decimal] = {}
         self.sandbox = Sandbox("", (), "not tried yet")
         self.me = ""
-        self.id = UUID(int=0)
+        self.id = self._known_identity()
         self._settings = settings
 
     def open(self) -> None:
@@ -78,6 +80,11 @@ class Site:
         self.me = myself()
         self.totals = capacity.find(self._settings.local_slots)
         self.sandbox = find_sandbox(self._settings.local_sandbox)
+
+    @property
+    def name(self) -> str:
+        """The site's name for the engine; without an identity if it was never opened by anybody."""
+        return f"local:{self.id}" if self.id.int else "local"
 
     def directory(self, name: str) -> SessionDir:
         return SessionDir(self.sessions, name)
@@ -185,17 +192,6 @@ class Site:
         directory.write_ending("stop", str(deadline))
         return directory.started()
 
-    def prune(self, before: datetime) -> int:
-        """Remove sessions that ended before this moment; returns how many."""
-        count = 0
-        for name in session_names(self.folder / "sessions"):
-            directory = self.directory(name)
-            ended = directory.ended()
-            if ended is not None and ended.at < before:
-                directory.remove()
-                count += 1
-        return count
-
     def _admit(self, spec: SessionSpec, done: Turn) -> bool:
         directory = self.directory(spec.name)
         try:
@@ -219,6 +215,7 @@ class Site:
 
     def _create(self, directory: SessionDir, spec: SessionSpec) -> None:
         directory.create(as_record(spec, self.session_id(spec.name)), secrets_of(spec))
+        crash_point("local.after_write")
 
     def _live_on_disk(self) -> list[str]:
         names = session_names(self.folder / "sessions")
@@ -282,6 +279,7 @@ class Site:
         start = Start.of(directory, self._settings, self.sandbox, held, self.totals)
         if (old := start.make_ready()) is not None:
             done.rubbish.append(old)
+        crash_point("local.before_launch")
         return start.launch(bell)
 
     def _give_up(self, directory: SessionDir, cause: str, sentence: str, done: Turn) -> None:
@@ -290,7 +288,7 @@ class Site:
         done.stillborn.append(directory.name)
 
     def _identity(self) -> UUID:
-        path = self.folder / "site"
+        path = self.folder / _IDENTITY
         fresh = self.folder / f"site-{uuid4().hex}"
         write_new(str(fresh), f"{uuid4()}\n".encode())
         try:
@@ -300,6 +298,12 @@ class Site:
         finally:
             fresh.unlink()
         return UUID(path.read_text().strip())
+
+    def _known_identity(self) -> UUID:
+        try:
+            return UUID((self.folder / _IDENTITY).read_text().strip())
+        except (OSError, ValueError):
+            return UUID(int=0)
 
 
 def unavailable(error: OSError) -> SessionBackendUnavailable:

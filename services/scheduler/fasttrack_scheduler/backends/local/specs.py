@@ -11,7 +11,7 @@ from uuid import UUID
 from fasttrack.domain.pipeline import Mount
 from fasttrack.ids import JobId, PipelineId
 
-from ..base import SessionRefused, SessionSpec, Workspace
+from ..base import Input, SessionRefused, SessionSpec, Workspace
 
 LONGEST_TEXT = 128 * 1024
 """Bytes of one argument or variable that Linux refuses."""
@@ -44,7 +44,7 @@ def as_record(spec: SessionSpec, session_id: str) -> dict[str, Any]:
         "pipeline": str(where.pipeline_id),
         "job": str(where.job_id),
         "task": where.task,
-        "inputs": where.inputs,
+        "inputs": [(str(made.job_id), made.task) for made in where.inputs],
         "mounts": [(mount.folder, mount.alias) for mount in where.mounts],
     }
 
@@ -60,6 +60,6 @@ def workspace_of(record: Mapping[str, Any]) -> Workspace:
         PipelineId(UUID(record["pipeline"])),
         JobId(UUID(record["job"])),
         record["task"],
-        tuple(record["inputs"]),
+        tuple(Input(JobId(UUID(job)), task) for job, task in record["inputs"]),
         tuple(Mount(folder, alias) for folder, alias in record["mounts"]),
     )

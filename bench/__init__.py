@@ -1,0 +1,21 @@
+"""How fast FastTrack is, beside the least that any orchestrator on the same database must do, in the same run.
+
+    python -m bench [W1 W2 …] [--json FILE] [--markdown FILE] [--repeat N] [--backend simulated|local] [--profile FILE]
+
+    __main__     the command line, and the order of a run
+    workloads    one function per workload, and the table of them        <- a new workload goes here
+    measures     what is measured: label, unit, target                   <- a new figure goes here
+    floor        the least that must be done, raw asyncpg
+    lists        W7: the list and job pages over many stored instances
+    graphs       pipelines as text
+    ground       servers, schema, the scheduler's process
+    stage        what a workload does: publish, submit, wait, prove; and its meter
+    meters       CPU and memory of processes
+    board        counters that the scheduler's process shares with this one
+    hosted       the scheduler's process: the `fasttrack` command, with counters
+    sampling     where the scheduler's time goes
+    subscriber   W6: the process that follows the feed
+    report       the table, as text, JSON and Markdown
+
+Nothing here is imported by the product.
+"""

@@ -1,0 +1,173 @@
+"""W7: the product's own questions about stored jobs, over 10,000 task instances and over many more.
+
+The data are made by the database itself, in a database of its own: 100 tasks and an attempt each per job, three events
+per task, one job in 200 running, one in 19 failed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import asyncpg
+
+from fasttrack.db import Database, Db, connect, migrate
+from fasttrack.db.feed import read_history, read_page
+from fasttrack.db.jobs import find_job, find_jobs_by_suffix, list_instances, list_jobs
+from fasttrack.db.passes import due_jobs
+from fasttrack.db.pipelines import VersionRecord
+from fasttrack.db.projects import ensure_project
+from fasttrack.domain.states import JobState
+from fasttrack.ids import JobId, ProjectId
+from fasttrack.workflow.publish import publish
+
+from .graphs import chain, pipeline
+from .ground import Ground, connected
+from .measures import Figures, percentile
+
+SMALL = 10_000
+TASKS = 100
+_PIPELINES = 20
+_SAMPLES = 40
+_NAME = "stored"
+
+_JOBS = """
+INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, params, priority, submitted_by, site, seq, tasks,
+                 open_tasks, failed_tasks, cancelled_tasks, created_at, started_at, ended_at, next_reconcile_at)
+SELECT uuidv7(make_interval(secs => n - 1000000)), $3, v.pipeline_id, v.id, n, s.state, '{}', 0, 'bench', 'simulated',
+       $4 * 3, $4, (s.state = 'RUNNING')::int, (s.state = 'FAILED')::int, 0, t.at, t.at,
+       CASE WHEN s.state <> 'RUNNING' THEN t.at + interval '1 minute' END,
+       CASE WHEN s.state = 'RUNNING' THEN now() + interval '1 day' END
+FROM generate_series($1::int, $2::int) AS n
+     CROSS JOIN LATERAL (SELECT now() + make_interval(secs => n - 1000000) AS at) AS t
+     CROSS JOIN LATERAL (SELECT CASE WHEN n % 200 = 0 THEN 'RUNNING' WHEN n % 19 = 0 THEN 'FAILED'
+                                     ELSE 'SUCCEEDED' END AS state) AS s
+     JOIN (SELECT id, pipeline_id, row_number() OVER (ORDER BY id) - 1 AS place FROM pipeline_version) AS v
+       ON v.place = n % $5::int"""
+_INSTANCES = """
+INSERT INTO task_instance (id, job_id, index, name, state, unmet, attempt, exit_code, ready_at, started_at, ended_at)
+SELECT uuidv7(make_interval(secs => j.number - 1000000)), j.id, g, 't' || g, s.state, 0, 1, 0, j.created_at, j.created_at,
+       CASE WHEN s.state <> 'RUNNING' THEN s.ended_at END
+FROM job j CROSS JOIN generate_series(0, $3::int - 1) AS g
+     CROSS JOIN LATERAL (SELECT CASE WHEN g = $3::int - 1 THEN j.state ELSE 'SUCCEEDED' END AS state,
+                                coalesce(j.ended_at, j.created_at) AS ended_at) AS s
+WHERE j.number BETWEEN $1 AND $2"""
+_ATTEMPTS = """
+INSERT INTO attempt (instance_id, number, job_id, state, session_id, exit_code, opened_at, fence_until, running_at, ended_at)
+SELECT i.id, 1, i.job_id, i.state, 'session-' || i.id, 0, i.started_at, i.started_at, i.started_at, i.ended_at
+FROM task_instance i JOIN job j ON j.id = i.job_id WHERE j.number BETWEEN $1 AND $2"""
+_EVENTS = """
+INSERT INTO event (job_id, seq, pos, at, kind, task, payload)
+SELECT j.id, k, (j.number - 1) * $3::bigint * 3 + k, j.created_at, 'task.running', (k - 1) / 3,
+       '{"from": "STARTING", "to": "RUNNING"}'
+FROM job j CROSS JOIN generate_series(1, $3::int * 3) AS k WHERE j.number BETWEEN $1 AND $2"""
+
+
+@dataclass
+class Stored:
+    """What there is to ask about."""
+
+    project: ProjectId
+    versions: list[VersionRecord]
+    jobs: list[JobId]
+    chance: random.Random
+
+    @property
+    def job(self) -> JobId:
+        return self.chance.choice(self.jobs)
+
+
+Question = Callable[[Db, Stored], Awaitable[object]]
+
+
+async def _open(db: Db, stored: Stored) -> None:
+    job = stored.job
+    found, tasks = await find_job(db, stored.project, job), await list_instances(db, job)
+    assert found is not None
+    assert len(tasks) == TASKS
+
+
+def _jobs_in(state: JobState) -> Question:
+    return lambda db, s: list_jobs(db, s.project, limit=50, states=[state])
+
+
+def _place(stored: Stored) -> int:
+    return stored.chance.randrange(max(len(stored.jobs) * TASKS * 3 - 500, 1))
+
+
+QUESTIONS: dict[str, Question] = {
+    "newest jobs, p95": lambda db, s: list_jobs(db, s.project, limit=50),
+    "a later page of jobs, p95": lambda db, s: list_jobs(db, s.project, limit=50, before=s.job),
+    "jobs of one pipeline, p95": lambda db, s: list_jobs(
+        db, s.project, limit=50, pipeline=s.chance.choice(s.versions).pipeline_id
+    ),
+    "failed jobs, p95": _jobs_in(JobState.FAILED),
+    "running jobs, p95": _jobs_in(JobState.RUNNING),
+    "jobs in a state that none is in, p95": _jobs_in(JobState.CANCELLED),
+    "open a job with its 100 tasks, p95": _open,
+    "a job by the end of its id, p95": lambda db, s: find_jobs_by_suffix(db, s.project, s.job.hex[-8:]),
+    "history of a job, p95": lambda db, s: read_history(db, s.job),
+    "500 events of the feed, p95": lambda db, s: read_page(db, s.project, after=_place(s), limit=500),
+    "a job's events in the feed, p95": lambda db, s: read_page(db, s.project, after=0, limit=500, job=s.job),
+    "due jobs, p95": lambda db, _: due_jobs(db, ["simulated"], limit=64),
+}
+
+
+async def lists(ground: Ground, rows: int) -> Figures:
+    """p95 of each question over `rows` instances; those over 10,000 are under the same names with `floor:` before."""
+    async with connected(ground.dsn) as admin:
+        await admin.execute(f"CREATE DATABASE {_NAME}")
+    url = ground.database_url.replace("/fasttrack?", f"/{_NAME}?")
+    await migrate.upgrade(url)
+    database = connect(url)
+    try:
+        stored = await _prepared(database)
+        async with connected(url.replace("+asyncpg", "")) as filler:
+            await _fill(filler, stored, SMALL)
+            small = await _ask_all(database, stored)
+            await _fill(filler, stored, rows)
+            large = await _ask_all(database, stored)
+    finally:
+        await database.close()
+        async with connected(ground.dsn) as admin:
+            await admin.execute(f"DROP DATABASE {_NAME} WITH (FORCE)")
+    return large | {f"floor:{name}": value for name, value in small.items()}
+
+
+async def _prepared(database: Database) -> Stored:
+    async def work(db: Db) -> Stored:
+        project = await ensure_project(db, "default")
+        texts = [pipeline(f"stored-{number}", chain(1)) for number in range(_PIPELINES)]
+        versions = [(await publish(db, project, text, by="bench")).version for text in texts]
+        return Stored(project, versions, [], random.Random(7))
+
+    return await database.run(work)
+
+
+async def _fill(filler: asyncpg.Connection, stored: Stored, instances: int) -> None:
+    """Add jobs until there are so many instances."""
+    first, last = len(stored.jobs) + 1, instances // TASKS
+    if first <= last:
+        async with filler.transaction():
+            await filler.execute(_JOBS, first, last, stored.project, TASKS, _PIPELINES)
+            await filler.execute(_INSTANCES, first, last, TASKS)
+            await filler.execute(_ATTEMPTS, first, last)
+            await filler.execute(_EVENTS, first, last, TASKS)
+            await filler.execute("UPDATE feed_head SET pos = $1", last * TASKS * 3)
+        await filler.execute("VACUUM ANALYZE")  # as autovacuum does in the course of time
+    stored.jobs = [JobId(r["id"]) for r in await filler.fetch("SELECT id FROM job ORDER BY id")]
+
+
+async def _ask_all(database: Database, stored: Stored) -> Figures:
+    figures: Figures = {}
+    for name, question in QUESTIONS.items():
+        took = []
+        for _ in range(_SAMPLES + 5):
+            began = time.perf_counter()
+            async with database.transaction() as db:
+                await question(db, stored)
+            took.append((time.perf_counter() - began) * 1000)
+        figures[name] = percentile(took[5:], 95)
+    return figures

@@ -1,0 +1,109 @@
+"""What is measured, and what it should be.
+
+Machines differ and drift, so what counts is the ratio to the floor of the same run; the absolute targets are those of a
+two-core machine, and are shown beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Figures = dict[str, float]
+"""Values of one round, by the names below."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a figure is called and shown."""
+
+    label: str
+    unit: str
+    digits: int = 2
+    is_more_better: bool = False
+
+
+MEASURES = {
+    "tasks_per_s": Measure("throughput", "tasks/s", 0, is_more_better=True),
+    "ms_per_hop": Measure("time per hop", "ms"),
+    "hop_p50_ms": Measure("from a task to its dependant, p50", "ms"),
+    "hop_p95_ms": Measure("from a task to its dependant, p95", "ms"),
+    "start_p50_ms": Measure("trigger to first session started, p50", "ms"),
+    "start_p95_ms": Measure("trigger to first session started, p95", "ms"),
+    "told_p50_ms": Measure("commit to subscriber, p50", "ms"),
+    "told_p99_ms": Measure("commit to subscriber, p99", "ms"),
+    "cpu_ms_per_task": Measure("CPU per task, all servers", "ms"),
+    "scheduler_cpu_ms_per_task": Measure("CPU per task, scheduler", "ms"),
+    "postgres_cpu_ms_per_task": Measure("CPU per task, PostgreSQL", "ms"),
+    "valkey_cpu_ms_per_task": Measure("CPU per task, Valkey", "ms"),
+    "statements_per_task": Measure("statements per task", "", 2),
+    "commits_per_task": Measure("commits per task", "", 2),
+    "bytes_per_task": Measure("database bytes per task, with indexes", "B", 0),
+    "wal_per_task": Measure("WAL bytes per task", "B", 0),
+    "peak_mb": Measure("memory at the peak, scheduler and Valkey", "MB", 0),
+    "longest_pass_ms": Measure("longest pass", "ms", 0),
+    "passes": Measure("passes", "", 0),
+    "submit_s": Measure("submit", "s"),
+    "publish_s": Measure("publish", "s"),
+    "seconds": Measure("whole run", "s", 3),
+    "memory_mb": Measure("memory, scheduler and Valkey", "MB", 0),
+    "postgres_memory_mb": Measure("memory, PostgreSQL", "MB", 0),
+    "cpu_percent": Measure("CPU of one core, all servers", "%"),
+    "scheduler_cpu_percent": Measure("CPU of one core, scheduler", "%"),
+}
+
+
+def measure(name: str) -> Measure:
+    """The measure of this name; one that is not in the table is a time in ms that says itself what it is of."""
+    return MEASURES.get(name) or Measure(name, "ms")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a figure should be: at most `limit` (at least, where more is better), or `ratio` times its floor."""
+
+    workload: str
+    measure: str
+    limit: float
+    ratio: float | None = None
+
+    def is_met(self, value: float) -> bool:
+        return self._holds(value, self.limit)
+
+    def is_ratio_met(self, value: float, floor: float | None) -> bool:
+        return floor is not None and self.ratio is not None and self._holds(value, self.ratio * floor)
+
+    def _holds(self, value: float, bound: float) -> bool:
+        return value >= bound if measure(self.measure).is_more_better else value <= bound
+
+
+TARGETS = (
+    Target("idle", "memory_mb", 120),
+    Target("idle", "cpu_percent", 1),
+    Target("W1", "ms_per_hop", 3.5, 2.2),
+    Target("W1", "commits_per_task", 2),
+    Target("W2", "tasks_per_s", 1800, 0.21),
+    Target("W3", "tasks_per_s", 2000, 0.25),
+    Target("W3", "cpu_ms_per_task", 0.55, 4.5),
+    Target("W3", "bytes_per_task", 1000, 2.4),
+    Target("W3", "commits_per_task", 0.2),
+    Target("W4", "tasks_per_s", 1000, 0.69),
+    Target("W4", "peak_mb", 300),
+    Target("W5", "start_p50_ms", 6, 1.6),
+    Target("W5", "start_p95_ms", 12, 1.3),
+    Target("W6", "told_p50_ms", 5, 3.1),
+    Target("W6", "told_p99_ms", 20, 5.6),
+    Target("W7", "*", 50, 1.5),  # here the floor is the same question over 10,000 instances: pages stay flat
+    Target("W8", "submit_s", 3),
+    Target("W8", "longest_pass_ms", 100),
+    Target("W8", "tasks_per_s", 1000),
+    Target("W8", "peak_mb", 500),
+    Target("W1-local", "ms_per_hop", 14),
+    Target("W3-local", "tasks_per_s", 150, 0.14),
+)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that so many percent of the values do not exceed."""
+    return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]

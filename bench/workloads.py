@@ -1,0 +1,213 @@
+"""The workloads: one function each, and the table of them.
+
+A function publishes what it needs, does what is to be measured inside `stage.measured`, proves the outcome, and returns
+figures named as in `measures`. Its floor, if it has one, returns figures of the same names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import orjson
+
+from . import floor, graphs
+from .board import PASSES
+from .ground import ROOT, Ground
+from .lists import lists
+from .measures import Figures, percentile
+from .meters import CpuMeter, children, memory_mb
+from .stage import Stage, WrongOutcome
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the workloads are."""
+
+    chain: int = 50
+    fan: int = 202
+    layers: tuple[int, int] = (20, 50)
+    jobs: int = 100
+    diamond: int = 10
+    samples: int = 30
+    big: tuple[int, int] = (50, 200)
+    rows: int = 200_000
+    idle_seconds: float = 10.0
+
+    def shrunk(self, tasks: int) -> Sizes:
+        """Everything with about that many tasks: to see that it works, not how fast."""
+        layered = (max(tasks // 5, 1), min(tasks, 5))
+        return replace(
+            self, chain=tasks, fan=tasks, layers=layered, jobs=2, diamond=4, samples=3, big=layered, idle_seconds=1.0
+        )
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One line of the table."""
+
+    name: str
+    what: str
+    run: Callable[[Stage, Sizes], Awaitable[Figures]]
+    floor: Callable[[Ground, Sizes], Awaitable[Figures]] | None = None
+    backend: str = "simulated"
+    is_repeated: bool = True
+
+
+async def idle(stage: Stage, sizes: Sizes) -> Figures:
+    """Nothing to do."""
+    ground = stage.ground
+    assert ground.scheduler is not None
+    pid = ground.scheduler.pid
+    await asyncio.sleep(min(sizes.idle_seconds, 2.0))
+    meter = CpuMeter(pid, ground.postgres_pid, ground.valkey_pid, [stage.watch_pid])
+    await asyncio.sleep(sizes.idle_seconds)
+    spent = meter.spent()
+    return {
+        "memory_mb": memory_mb([pid, ground.valkey_pid]),
+        "postgres_memory_mb": memory_mb([ground.postgres_pid, *children(ground.postgres_pid)]),
+        "cpu_percent": sum(spent.values()) / sizes.idle_seconds * 100,
+        "scheduler_cpu_percent": spent["scheduler"] / sizes.idle_seconds * 100,
+    }
+
+
+async def one_job(stage: Stage, name: str, graph: graphs.Graph) -> Figures:
+    """One job of that graph, from its submit to its end."""
+    began = time.perf_counter()
+    ready = await stage.publish(name, graph)
+    published = time.perf_counter() - began
+    async with stage.measured(ready.tasks) as figures:
+        began = time.perf_counter()
+        job = await stage.submit(ready)
+        submitted = time.perf_counter() - began
+        await stage.over([job])
+    await stage.prove(ready, [job])
+    hops = await stage.hops_ms(ready, job)
+    figures |= {"publish_s": published, "submit_s": submitted}
+    if hops:
+        figures |= {"hop_p50_ms": percentile(hops, 50), "hop_p95_ms": percentile(hops, 95)}
+    return figures
+
+
+async def a_chain(stage: Stage, sizes: Sizes) -> Figures:
+    figures = await one_job(stage, "chain", graphs.chain(sizes.chain))
+    return figures | {"ms_per_hop": figures["seconds"] / sizes.chain * 1000}
+
+
+async def a_fan(stage: Stage, sizes: Sizes) -> Figures:
+    return await one_job(stage, "fan", graphs.fan(sizes.fan))
+
+
+async def some_layers(stage: Stage, sizes: Sizes) -> Figures:
+    return await one_job(stage, "layers", graphs.layers(*sizes.layers))
+
+
+async def a_big_job(stage: Stage, sizes: Sizes) -> Figures:
+    return await one_job(stage, "big", graphs.layers(*sizes.big))
+
+
+async def many_jobs(stage: Stage, sizes: Sizes) -> Figures:
+    """All submitted at once, each in its own transaction with its own ring."""
+    ready = await stage.publish("diamond", graphs.diamond(sizes.diamond))
+    async with stage.measured(ready.tasks * sizes.jobs) as figures:
+        began = time.perf_counter()
+        jobs = await asyncio.gather(*(stage.submit(ready) for _ in range(sizes.jobs)))
+        submitted = time.perf_counter() - began
+        await stage.over(jobs)
+    await stage.prove(ready, jobs)
+    return figures | {"submit_s": submitted}
+
+
+async def first_start(stage: Stage, sizes: Sizes) -> Figures:
+    """One after the other on an idle engine, the first one not counted: from before the submit to the session's start."""
+    ready = await stage.publish("single", graphs.chain(1))
+    took = []
+    for _ in range(sizes.samples + 1):
+        await asyncio.sleep(0.03)
+        began = time.time()
+        job = await stage.submit(ready)
+        await stage.over([job])
+        started = await stage.watch.fetchval("SELECT started_at FROM task_instance WHERE job_id = $1", job)
+        took.append((started.timestamp() - began) * 1000)
+        await stage.prove(ready, [job])
+    return {"start_p50_ms": percentile(took[1:], 50), "start_p95_ms": percentile(took[1:], 95)}
+
+
+async def one_subscriber(stage: Stage, sizes: Sizes) -> Figures:
+    """Every event that the passes of a chain write: from the commit to a subscriber in another process."""
+    ready = await stage.publish("chain", graphs.chain(sizes.chain))
+    board = stage.ground.board
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.subscriber", str(stage.project)),
+        cwd=ROOT,
+        env=stage.ground.environment("simulated"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        await process.stdout.readline()
+    first_pass = board.cells[PASSES]
+    jobs = []
+    for _ in range(3):
+        jobs.append(await stage.submit(ready))
+        await stage.over(jobs)
+        await asyncio.sleep(0.05)
+    output, _ = await process.communicate()
+    await stage.prove(ready, jobs)
+    heard = orjson.loads(output)
+    if len(heard) != await stage.watch.fetchval("SELECT count(*) FROM event WHERE job_id = ANY($1)", jobs):
+        raise WrongOutcome("the subscriber did not get every event exactly once")
+    commits = board.commit_times(first_pass)
+    submits = {job: min(at for of, at, _ in heard if of == job) for job in {of for of, _, _ in heard}}
+    took = [
+        (came - commits[bisect_left(commits, at)]) / 1e6
+        for of, at, came in heard
+        if at > submits[of]  # those of the submit itself have no pass
+    ]
+    return {"told_p50_ms": percentile(took, 50), "told_p99_ms": percentile(took, 99)}
+
+
+async def _stored(stage: Stage, sizes: Sizes) -> Figures:
+    return await lists(stage.ground, sizes.rows)
+
+
+WORKLOADS = (
+    Workload("idle", "nothing to do, 10 seconds", idle, is_repeated=False),
+    Workload("W1", "chain of 50 tasks", a_chain, lambda g, s: floor.serial(g, s.chain)),
+    Workload("W2", "fan-out 1 → 200 → 1", a_fan, lambda g, s: floor.grouped(g, s.fan)),
+    Workload(
+        "W3",
+        "1,000 tasks, 20 layers of 50, 1–3 parents each",
+        some_layers,
+        lambda g, s: floor.grouped(g, s.layers[0] * s.layers[1]),
+    ),
+    Workload(
+        "W4",
+        "100 jobs at once of a 10-task diamond, submits included",
+        many_jobs,
+        lambda g, s: floor.many_jobs(g, s.jobs, s.diamond),
+    ),
+    Workload("W5", "trigger to first task running, 30 samples", first_start, lambda g, s: floor.trigger(g, s.samples)),
+    Workload("W6", "commit to one subscriber in another process", one_subscriber, lambda g, s: floor.told(g, 100)),
+    Workload("W7", "list, filter and open jobs over many stored instances", _stored, is_repeated=False),
+    Workload(
+        "W8",
+        "one job of 10,000 tasks, 50 layers of 200",
+        a_big_job,
+        lambda g, s: floor.grouped(g, s.big[0] * s.big[1]),
+        is_repeated=False,
+    ),
+    Workload("W1-local", "chain of 50 real processes", a_chain, lambda g, s: floor.shells(s.chain), "local"),
+    Workload(
+        "W3-local",
+        "1,000 real processes in 20 layers, 8 at once",
+        some_layers,
+        lambda g, s: floor.shells(s.layers[0] * s.layers[1]),
+        "local",
+    ),
+)

@@ -1,0 +1,136 @@
+"""Running a job again: all of it, from what failed, or from a chosen task. What is not run again is reused.
+
+Tasks are matched by name, so the version may be the job's own or the pipeline's newest. A task runs again when it did not
+succeed, is new, is the chosen one, or comes after one that runs again in the graph of the version that is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..db import Db
+from ..db.feed import read_history
+from ..db.jobs import InstanceRecord, JobRecord, find_job, list_instances
+from ..db.pipelines import VersionRecord, find_version, list_versions
+from ..domain import dag
+from ..domain.job import ParamValue
+from ..domain.pipeline import Pipeline
+from ..domain.states import InstanceState
+from ..errors import Conflict, InvalidRun, NotFound
+from ..ids import JobId, ProjectId
+from .submit import RunRequest, Submitted, submit
+from .versions import compile_spec
+
+WHOLE = "*"
+"""Run everything again."""
+FAILURE = "?"
+"""Run what did not succeed, and all that comes after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerunPlan:
+    """What a re-run would do."""
+
+    origin: JobRecord
+    version: VersionRecord
+    pipeline: Pipeline
+    runs: tuple[str, ...]
+    """Tasks that run, in the order of the file."""
+    reuse: Mapping[str, JobId]
+    """Tasks that do not, with the job whose outputs stand for them."""
+    skips: tuple[str, ...]
+    """Tasks that were skipped, and are again."""
+    params: Mapping[str, ParamValue]
+    unmatched: tuple[str, ...]
+    """Tasks of the job that the version has no more."""
+    added: tuple[str, ...]
+    """Tasks of the version that the job did not have; they run."""
+    dropped_params: tuple[str, ...]
+    """Params of the job that the version has no more."""
+
+
+async def plan_rerun(
+    db: Db,
+    project: ProjectId,
+    job: JobId,
+    *,
+    start: str = WHOLE,
+    newest: bool = False,
+    params: Mapping[str, ParamValue] | None = None,
+) -> RerunPlan:
+    """What running `job` again would do. Changes nothing.
+
+    :param start: `WHOLE`, `FAILURE`, or the name of a task.
+    :param newest: run the pipeline's newest version instead of the job's own.
+    :param params: over those of the job.
+    :raises NotFound: no such job. :raises Conflict: it is not over, or what would be reused is gone.
+    :raises InvalidRun: no such task, or nothing to run again.
+    """
+    origin = await find_job(db, project, job)
+    if origin is None:
+        raise NotFound(f"there is no job {job}")
+    if not origin.state.is_terminal:
+        raise Conflict(f"job {job} is {origin.state.lower()}; cancel it, or wait until it is over, then run it again")
+    if newest:
+        version = (await list_versions(db, origin.pipeline_id, limit=1))[0]
+    else:
+        own = await find_version(db, origin.pipeline_id, origin.version)
+        assert own is not None, "versions are never deleted while a job of theirs is kept"
+        version = own
+    pipeline = compile_spec(version.spec)
+    before = {record.name: record for record in await list_instances(db, job)}
+    skipped = {n for n in await _skipped_on_request(db, job) if n in pipeline.by_name and n != start}
+    again = _runs_again(pipeline, before, start)
+    if not again:
+        raise InvalidRun(f"nothing of job {job} failed; name a task to start from, or run it again as a whole")
+    kept = [task.name for task in pipeline.tasks if task.index not in again]
+    reuse = {n: before[n].reused_from or job for n in kept if before[n].state is InstanceState.SUCCEEDED}
+    if reuse and origin.pruned_at is not None:
+        raise Conflict(f"the outputs of job {job} are gone by retention; only the whole job can be run again")
+    known = {param.name for param in pipeline.params}
+    return RerunPlan(
+        origin=origin,
+        version=version,
+        pipeline=pipeline,
+        runs=tuple(t.name for t in pipeline.tasks if t.index in again and t.name not in skipped and not t.skip),
+        reuse=reuse,
+        skips=tuple(n for n in pipeline.by_name if n in skipped or (n in kept and n not in reuse)),
+        params={n: v for n, v in origin.params.items() if n in known} | dict(params or {}),
+        unmatched=tuple(n for n in before if n not in pipeline.by_name),
+        added=tuple(n for n in pipeline.by_name if n not in before),
+        dropped_params=tuple(n for n in origin.params if n not in known),
+    )
+
+
+async def rerun(
+    db: Db, project: ProjectId, plan: RerunPlan, *, by: str, now: datetime, key: str | None = None
+) -> Submitted:
+    """Make the job that the plan describes. Needs the plan's transaction, or one after it; see `submit`."""
+    request = RunRequest(
+        params=plan.params,
+        skip=plan.skips,
+        by=by,
+        idempotency_key=key,
+        origin=plan.origin.id,
+        reuse=plan.reuse,
+    )
+    return await submit(db, project, plan.version, plan.pipeline, request, now=now)
+
+
+def _runs_again(pipeline: Pipeline, before: Mapping[str, InstanceRecord], start: str) -> frozenset[int]:
+    if start == WHOLE:
+        return frozenset(range(len(pipeline.tasks)))
+    done = (InstanceState.SUCCEEDED, InstanceState.SKIPPED)
+    again = {t.index for t in pipeline.tasks if t.name not in before or before[t.name].state not in done}
+    if start != FAILURE:
+        if start not in pipeline.by_name:
+            raise InvalidRun(f"there is no task {start}; the version has {', '.join(pipeline.by_name)}")
+        again.add(pipeline.by_name[start].index)
+    return frozenset(again | dag.downstream([task.needs for task in pipeline.tasks], again))
+
+
+async def _skipped_on_request(db: Db, job: JobId) -> frozenset[str]:
+    submitted = await read_history(db, job, limit=1)
+    return frozenset(submitted[0].payload.get("skip", ())) if submitted else frozenset()

@@ -1,0 +1,158 @@
+"""Those who use the product in a world: clients that submit and cancel until they are answered, and a subscriber."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+from fasttrack.db import Db
+from fasttrack.domain.states import JobState
+from fasttrack.errors import Unavailable
+from fasttrack.feed import Cursor, Feed
+from fasttrack.ids import JobId
+from fasttrack.workflow.control import cancel
+from fasttrack.workflow.submit import RunRequest, submit
+
+from .loop import Life
+from .store import SimDatabase
+from .workload import Request, longest_way
+
+if TYPE_CHECKING:
+    from .world import World
+
+T = TypeVar("T")
+
+_PATIENCE = 5.0
+
+
+class People:
+    """What they asked for, and what they were told."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.jobs: dict[str, JobId] = {}
+        """By key, what was acknowledged."""
+        self.cancelled: dict[JobId, tuple[datetime, JobState]] = {}
+        """When a cancel was acknowledged, and the job's state before."""
+        self.read: list[tuple[UUID, int]] = []
+        """Events as the subscriber got them."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lives = 0
+
+    def begin(self) -> None:
+        """Let everybody do what they want to."""
+        self._subscription = self.world.loop.spawn(self._subscribe(), None)
+        for request in self.world.workload.requests:
+            self._tasks.append(self.world.loop.spawn(self._want(request), None))
+
+    async def are_done(self, *, at_least: float) -> None:
+        """Wait until every job that was asked for is over (I4); `at_least` that long."""
+        world = self.world
+        began = world.elapsed()
+        within = 120 + max(longest_way(file) for file in world.workload.files)
+        while True:
+            await asyncio.sleep(5)
+            self.check_due()
+            open_jobs = world.postgres.rows(_OPEN)
+            is_over = all(t.done() for t in self._tasks) and not open_jobs
+            if is_over and world.elapsed() - began >= at_least:
+                break
+            if world.elapsed() - began > within:
+                for job in open_jobs:
+                    world.watch.violate("I4", f"after {within:.0f} quiet seconds {dict(job)} is not over")
+                break
+        for task in self._tasks:
+            if task.done():
+                task.result()
+
+    def check_due(self) -> None:
+        """I4: every job that is not over is due, within a minute."""
+        for row in self.world.postgres.rows(_NOT_DUE, self.world.now() + timedelta(seconds=61)):
+            self.world.watch.violate("I4", f"{dict(row)} is due too late")
+
+    # -- clients ------------------------------------------------------------------------------------------------
+
+    async def _want(self, request: Request) -> None:
+        await asyncio.sleep(request.at)
+        clients = [self._submit(request) for _ in range(2 if request.asks_twice else 1)]
+        jobs = set(await asyncio.gather(*clients))
+        if request.asks_twice:
+            self.world.saw("two requests under one key")
+        if len(jobs) > 1:
+            self.world.watch.violate("I12", f"one key, two answers: {jobs}")
+        job = self.jobs[request.key] = jobs.pop()
+        if request.cancel_after is not None:
+            await asyncio.sleep(request.cancel_after)
+            await self._cancel(job)
+
+    async def _submit(self, request: Request) -> JobId:
+        version, pipeline = self.world.versions[request.pipeline]
+        wanted = RunRequest(by="ada", idempotency_key=request.key)
+
+        async def work(db: Db, now: datetime) -> JobId:
+            return (await submit(db, self.world.project, version, pipeline, wanted, now=now)).job_id
+
+        job = await self._insist(work)
+        self.world.ring(job)
+        return job
+
+    async def _cancel(self, job: JobId) -> None:
+        async def work(db: Db, now: datetime) -> JobState:
+            return await cancel(db, self.world.project, job, now=now)
+
+        before = await self._insist(work)
+        self.world.log(f"cancelled {str(job)[-6:]} which was {before}")
+        self.cancelled.setdefault(job, (self.world.now(), before))
+        self.world.ring(job)
+
+    async def _insist(self, work: Callable[[Db, datetime], Awaitable[T]]) -> T:
+        """Ask one server after the other until one has answered."""
+        while True:
+            self._lives += 1
+            life = Life(f"api-{self._lives % 2}", self._lives)
+            now = self.world.wall_clock(life.process)
+            database = SimDatabase(self.world, life)
+            task = self.world.loop.spawn(database.run(lambda db, now=now: work(db, now)), life)  # type: ignore[misc]
+            await asyncio.wait({task}, timeout=_PATIENCE)
+            if not task.done():
+                self.world.kill(life)
+            elif task.exception() is None:
+                return task.result()  # type: ignore[no-any-return]
+            elif not isinstance(task.exception(), Unavailable):
+                raise AssertionError("a client was told something strange") from task.exception()
+            await asyncio.sleep(self.world.random.uniform(0.1, 2))
+
+    # -- a subscriber ---------------------------------------------------------------------------------------------
+
+    async def _subscribe(self) -> None:
+        """Reads the feed, drops off every few seconds, and resumes with the last cursor."""
+        world = self.world
+        feed = Feed(SimDatabase(world, Life("subscriber", 1)), world.project)
+        cursor: Cursor | None = None
+        while cursor is None:
+            with suppress(Unavailable):
+                cursor = await feed.here()
+        while True:
+            stream = feed.follow(cursor, every=1.5)
+            try:
+                async with asyncio.timeout(world.random.uniform(1, 10)):
+                    async for cursor, event in stream:
+                        self.read.append((event.job_id, event.seq))
+                        if world.faults.is_on and world.random.random() < 0.02:
+                            break
+            except (TimeoutError, Unavailable):
+                pass
+            finally:
+                await stream.aclose()
+            if self.read:
+                world.saw("cursor resumed")
+
+
+_OPEN = "SELECT id, state, reason, next_reconcile_at, open_tasks FROM job WHERE next_reconcile_at IS NOT NULL ORDER BY id"
+_NOT_DUE = """SELECT id, state, next_reconcile_at FROM job
+              WHERE state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
+                AND (next_reconcile_at IS NULL OR next_reconcile_at > $1)"""

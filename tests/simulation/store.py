@@ -1,0 +1,139 @@
+"""The product's `Database` on a world's PostgreSQL: transactions that can be slow, cut, killed, or committed in silence.
+
+A transaction is one atomic step, unless the world draws it to be slow: then other processes move between its
+statements, and locks, skipped rows and lost updates are those of PostgreSQL itself.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from fasttrack.db import Database
+from fasttrack.db.engine import Db, is_transient
+from fasttrack.errors import Unavailable
+
+from .loop import Life
+
+if TYPE_CHECKING:
+    from .world import World
+
+
+class SimDatabase(Database):
+    """One process's handle on the world's database. `run`, with its tries, is the product's own."""
+
+    def __init__(self, world: World, life: Life | None) -> None:
+        self._world = world
+        self._life = life
+
+    def transaction(self) -> AbstractAsyncContextManager[Db]:
+        return Transaction(self._world, self._life)
+
+    async def close(self) -> None:
+        """The connections are the world's."""
+
+
+class Transaction(AbstractAsyncContextManager[Db]):
+    """One transaction of one process."""
+
+    def __init__(self, world: World, life: Life | None) -> None:
+        self._world = world
+        self.life = life
+        self._connection: asyncpg.Connection | None = None
+        self._is_slow = False
+        self._has_written = False
+        self._events: list[tuple[Any, ...]] = []
+
+    async def __aenter__(self) -> Db:
+        world = self._world
+        await world.tick()
+        if world.is_database_away() or not world.postgres.idle:
+            raise Unavailable("the database cannot be used right now: connection refused")
+        self._is_slow = world.faults.is_slow_transaction(self.life)
+        self._connection = world.postgres.idle.pop()
+        world.postgres.begin(self._connection, world.now())
+        world.transactions.append(self)
+        return SimDb(self)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        world = self._world
+        if error is not None:
+            self.cut()
+            if is_transient(error):
+                raise Unavailable(f"the database cannot be used right now: {error}") from error
+            return
+        await world.crash_point(self.life, "before a commit")
+        if world.faults.breaks_commit(self.life):
+            self.cut()
+            raise Unavailable("the database cannot be used right now: the connection was lost")
+        self._commit()
+        await world.crash_point(self.life, "after a commit")
+        if self._has_written and world.faults.loses_commit(self.life):
+            world.saw("commit lost on the way back")
+            raise Unavailable("the database cannot be used right now: the connection was lost")
+        await world.tick()
+
+    def cut(self) -> None:
+        """End it without a commit, as the server does when the client is gone."""
+        if self._connection is not None:
+            self._world.postgres.end(self._connection, "ROLLBACK")
+            self._release()
+
+    def _commit(self) -> None:
+        if self._connection is None:
+            raise Unavailable("the database cannot be used right now: terminating connection due to idle transaction")
+        self._world.postgres.end(self._connection, "COMMIT")
+        self._release()
+        self._world.watch.committed(self._events)
+
+    def _release(self) -> None:
+        self._connection = None
+        self._world.transactions.remove(self)
+
+    async def statement(self, verb: str, sql: str, args: tuple[object, ...]) -> Any:
+        world = self._world
+        if self._is_slow:
+            await world.tick(slow=True)
+            if self._connection is not None:
+                world.postgres.move_clock(self._connection, world.now())
+        if self._connection is None:
+            raise Unavailable("the database cannot be used right now: terminating connection due to idle transaction")
+        answer = world.postgres.wait(getattr(self._connection, verb)(world.mutated(sql), *args))
+        if not sql.lstrip().startswith("SELECT"):
+            self._has_written = True
+        if sql.startswith("INSERT INTO event"):
+            self._events += zip(*args, strict=True)
+        if sql.startswith("INSERT INTO task_instance"):
+            world.watch.instances.update({i: (args[0], n) for i, n in zip(args[1], args[2], strict=True)})  # type: ignore[call-overload]
+        if answer and sql.startswith("SELECT id FROM job WHERE id = ANY"):
+            world.saw("job held by another scheduler")
+        return answer
+
+
+class SimDb(Db):
+    """An open transaction as the product's functions see it."""
+
+    __slots__ = ("_transaction",)
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def rows(self, sql: str, *args: object) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self._transaction.statement("fetch", sql, args)
+        # Without an order, PostgreSQL may give any: the same one each time, so that a seed can be replayed.
+        return rows if "ORDER BY" in sql else sorted(rows, key=lambda r: repr(tuple(r)))
+
+    async def row(self, sql: str, *args: object) -> asyncpg.Record | None:
+        return await self._transaction.statement("fetchrow", sql, args)
+
+    async def value(self, sql: str, *args: object) -> Any:
+        return await self._transaction.statement("fetchval", sql, args)
+
+    async def execute(self, sql: str, *args: object) -> int:
+        status = await self._transaction.statement("execute", sql, args)
+        return int(status.rsplit(" ", 1)[-1]) if status[-1:].isdigit() else 0

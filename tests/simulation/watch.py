@@ -1,0 +1,136 @@
+"""Looks on while a world runs: what must hold at every step, and what must have happened in some world."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from fasttrack.domain.states import INSTANCE_MOVES, JOB_MOVES, InstanceState, JobState
+from fasttrack.ids import parse_session_name
+from fasttrack_scheduler.backends.base import Observation
+
+from .cluster import Session
+
+if TYPE_CHECKING:
+    from .world import World
+
+SOMETIMES = frozenset(
+    {
+        "adopted after a lost answer",
+        "adopted a dead session",
+        "waited for a fence",
+        "late create met its name",
+        "stale fact ignored",
+        "ghost swept",
+        "pre-emption",
+        "create decided anew",
+        "cancelled while starting",
+        "job held by another scheduler",
+        "commit lost on the way back",
+        "cursor resumed",
+        "killed before a commit",
+        "killed after a commit",
+        "killed after a request",
+        "two requests under one key",
+        "late create beyond its fence",
+        "session lost",
+    }
+)
+"""What a run of many seeds must have seen at least once each, else it proves nothing about it."""
+
+
+class Watch:
+    """What one world has shown so far."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.seen: Counter[str] = Counter()
+        self.violations: list[str] = []
+        self.answered: set[str] = set()
+        """Names whose create was answered to somebody who was alive."""
+        self.unknown_at: dict[str, list[datetime]] = {}
+        """When a name was looked up in vain."""
+        self.seen_alive: set[str] = set()
+        """Names that some scheduler was told to be alive."""
+        self.instances: dict[UUID, tuple[UUID, int]] = {}
+        """Job and index of each task instance."""
+        self._task_states: dict[tuple[UUID, int], InstanceState] = {}
+        self._job_states: dict[UUID, JobState] = {}
+
+    def violate(self, invariant: str, what: str) -> None:
+        """Note that an invariant does not hold."""
+        self.violations.append(f"{invariant} at {self.world.elapsed():.3f} s: {what}")
+
+    # -- steps --------------------------------------------------------------------------------------------------
+
+    def created(self, session: Session) -> None:
+        """I1: no task instance has two living sessions. Beyond the fence the cluster's own rule is all there is."""
+        instance, _ = _owner(session)
+        others = [s for s in self.world.cluster.living() if s is not session and _owner(s)[0] == instance]
+        if others and not self.world.faults.is_beyond_fence:
+            self.violate("I1", f"{session.name} was created while {others[0].name} lives")
+        if self.world.cluster.ledger.creates[session.name] > 1:
+            self.seen["create decided anew"] += 1
+
+    def committed(self, events: list[tuple[Any, ...]]) -> None:
+        """I6: only legal moves, each from where the last one led."""
+        for job, seq, _, kind, task, payload in events:
+            self.world.log(f"event {str(job)[-6:]} {seq} {kind} {'' if task is None else task} {dict(payload)}")
+            if kind == "job.submitted":
+                self._job_states[job] = JobState.PENDING
+            if "to" not in payload:
+                continue
+            if task is None:
+                at, source, target = self._job_states.get(job), JobState(payload["from"]), JobState(payload["to"])
+                legal = target in JOB_MOVES[source]
+                self._job_states[job] = target
+            else:
+                at = self._task_states.get((job, task), InstanceState.PENDING)  # type: ignore[assignment]
+                source, target = InstanceState(payload["from"]), InstanceState(payload["to"])  # type: ignore[assignment]
+                legal = target in INSTANCE_MOVES[source]  # type: ignore[index]
+                self._task_states[job, task] = target  # type: ignore[assignment]
+                self._recognise(source, target, payload)  # type: ignore[arg-type]
+            if not legal or source is not at:
+                self.violate("I6", f"{kind} of {job} task {task}: {source} → {target}, and it was {at}")
+
+    def _recognise(self, source: InstanceState, target: InstanceState, payload: dict[str, Any]) -> None:
+        if source is InstanceState.RUNNING and target in (InstanceState.QUEUED, InstanceState.PREPARING):
+            self.seen["pre-emption"] += 1
+        if source is InstanceState.STARTING and "cancelled" in payload.get("reason", ""):
+            self.seen["cancelled while starting"] += 1
+        if "lost" in payload.get("reason", ""):
+            self.seen["session lost"] += 1
+
+    # -- sightings ----------------------------------------------------------------------------------------------
+
+    def unknown(self, name: str) -> None:
+        """A name was looked up, and there is no session of it."""
+        self.unknown_at.setdefault(name, []).append(self.world.now())
+
+    def told(self, answer: object) -> None:
+        """A scheduler gets an answer; it may be older than what is known by now."""
+        for seen in answer if isinstance(answer, list) else [answer]:
+            if not isinstance(seen, Observation) or seen.status.is_terminal:
+                continue
+            self.seen_alive.add(seen.name)
+            instance, _ = parse_session_name(seen.name) or (None, 0)
+            state = self._task_states.get(self.instances.get(instance, (None, 0)))  # type: ignore[arg-type]
+            if state is not None and state.is_terminal:
+                self.seen["stale fact ignored"] += 1
+
+    def arrived(self, verb: str, name: str) -> None:
+        """A request has reached the cluster."""
+        taken = self.world.cluster.ledger.name_taken
+        swept = self.world.cluster.ledger.swept
+        if verb == "terminate" and swept and swept[-1] == name:
+            self.seen["ghost swept"] += 1
+        if verb == "create" and taken and taken[-1] == name:
+            self.seen["late create met its name"] += 1
+
+
+def _owner(session: Session) -> tuple[UUID, int]:
+    owner = parse_session_name(session.name)
+    assert owner is not None, session.name
+    return owner

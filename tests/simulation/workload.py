@@ -1,0 +1,132 @@
+"""What people ask of one world: a few pipelines of a few tasks, jobs of them, cancels, all drawn from the seed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import yaml
+
+from .cluster import a_command
+
+
+@dataclass(frozen=True)
+class Request:
+    """One job that somebody wants."""
+
+    at: float
+    pipeline: int
+    key: str
+    cancel_after: float | None
+    asks_twice: bool
+    """Two clients send it at the same time under the same key."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    files: list[str]
+    requests: list[Request]
+
+    @classmethod
+    def draw(cls, random: Random, *, within: float) -> Workload:
+        files = [_pipeline(random, number) for number in range(random.randint(1, 2))]
+        requests = [
+            Request(
+                at=random.uniform(0, within * 0.7),
+                pipeline=random.randrange(len(files)),
+                key=f"key-{number}",
+                cancel_after=random.uniform(0, 30) if random.random() < 0.35 else None,
+                asks_twice=random.random() < 0.2,
+            )
+            for number in range(random.randint(3, 6))
+        ]
+        return cls(files, requests)
+
+
+def _pipeline(random: Random, number: int) -> str:
+    names: list[str] = []
+    tasks: list[dict[str, Any]] = []
+    for index in range(random.randint(3, 8)):
+        needs = random.sample(names, min(len(names), random.choice([0, 1, 1, 1, 2])))
+        tasks.append(_task(random, f"t{index}", needs))
+        names.append(f"t{index}")
+    return yaml.dump({"name": f"pipeline-{number}", "tasks": tasks}, sort_keys=False, Dumper=yaml.CSafeDumper)
+
+
+def _task(random: Random, name: str, needs: list[str]) -> dict[str, Any]:
+    task: dict[str, Any] = {
+        "name": name,
+        "type": "custom",
+        "environment": {"image": "python:3.11"},
+        "resources": {"cpu": 1, "mem": "64m"},
+        "resource_opts": {"shmem": "0m"},
+        "dependencies": needs,
+    }
+    if needs and random.random() < 0.3:
+        task["run_if"] = random.choice(["always", "failure", "any_success"])
+    if random.random() < 0.15:
+        task["continue_on_failure"] = True
+    plans = [_plan(random) for _ in range(3)]
+    if random.random() < 0.4:
+        task["retry"] = {"max_attempts": random.randint(2, 3), "delay": random.choice([0, 1, 5])}
+    if any(p.get("run", 1) is None or p.get("queued", 0) > 100 for p in plans) or random.random() < 0.1:
+        task["timeouts"] = {"waiting": 40, "running": 15}
+    task["command"] = a_command(*plans)
+    return task
+
+
+def _plan(random: Random) -> dict[str, Any]:
+    run: float | None = round(random.choice([0.05, random.uniform(0.1, 3), random.uniform(1, 20)]), 2)
+    plan: dict[str, Any] = {"run": run}
+    if random.random() < 0.3:
+        plan["queued"] = round(random.uniform(0.1, 6), 2)
+    if random.random() < 0.2:
+        plan["preparing"] = round(random.uniform(0.1, 4), 2)
+    if random.random() < 0.3:
+        plan["stops_in"] = round(random.uniform(0.1, 8), 2)
+    rare = random.random()
+    if rare < 0.18:
+        plan["exit"] = random.randint(1, 9)
+    elif rare < 0.24:
+        plan["broken"] = True
+    elif rare < 0.32:
+        plan["preempted"] = 1
+    elif rare < 0.35:
+        plan["vanishes"] = True
+    elif rare < 0.38:
+        plan["cancelled"] = True
+    elif rare < 0.40:
+        plan["refused"] = "there is no such folder"
+    elif rare < 0.43:
+        plan["run"] = None
+    elif rare < 0.45:
+        plan["queued"] = 10_000
+    return plan
+
+
+def tasks_of(file: str) -> list[dict[str, Any]]:
+    """The tasks of a file as they were drawn."""
+    return yaml.load(file, Loader=yaml.CSafeLoader)["tasks"]  # type: ignore[no-any-return]
+
+
+def plans_of(task: dict[str, Any]) -> list[dict[str, Any]]:
+    return json.loads(task["command"])  # type: ignore[no-any-return]
+
+
+def longest_way(file: str) -> float:
+    """An upper bound, in seconds, of what one job of the file takes when nothing goes wrong."""
+    ends: dict[str, float] = {}
+    for task in tasks_of(file):
+        tries = task.get("retry", {}).get("max_attempts", 1) + 2  # two more for what is nobody's fault
+        timeouts = task.get("timeouts", {"waiting": 1e9, "running": 1e9})
+        longest = 0.0
+        for plan in plans_of(task):
+            waits = plan.get("queued", 0) + plan.get("preparing", 0) + 1
+            runs = (plan["run"] or 1e9) * (1 + plan.get("preempted", 0))
+            way = min(waits, timeouts["waiting"]) * (1 + plan.get("preempted", 0)) + min(runs, timeouts["running"])
+            longest = max(longest, way + plan.get("stops_in", 0) + (40 if plan.get("vanishes") else 0))
+        before = max((ends[need] for need in task["dependencies"]), default=0.0)
+        ends[task["name"]] = before + tries * (longest + 20)
+    return max(ends.values())
