@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -30,6 +31,7 @@ def main() -> None:
     if options.tasks:
         sizes = sizes.shrunk(options.tasks)
     where = machine()
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # end in order: servers too
     results = run_async(_run(chosen, sizes, options, where))
     print(report.text(results, where))
     if options.json:

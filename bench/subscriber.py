@@ -32,7 +32,7 @@ async def subscribe(project: ProjectId) -> None:
     doorbell = Doorbell(settings.redis_url.get_secret_value())
     feed = Feed(database, project)
     wake = asyncio.Event()
-    heard: list[tuple[UUID, int, int]] = []
+    heard: list[tuple[str, int, int]] = []
 
     async def listen() -> None:
         async for _ in doorbell.feed_moves():
@@ -40,7 +40,7 @@ async def subscribe(project: ProjectId) -> None:
 
     async def follow() -> None:
         async for _, event in feed.follow(await feed.here(), wake=wake):
-            heard.append((event.job_id, (event.at - _EPOCH) // timedelta(microseconds=1) * 1000, time.time_ns()))
+            heard.append((str(event.job_id), (event.at - _EPOCH) // timedelta(microseconds=1) * 1000, time.time_ns()))
 
     helpers = [asyncio.create_task(listen()), asyncio.create_task(follow())]
     await asyncio.sleep(0.3)

@@ -157,7 +157,8 @@ async def one_subscriber(stage: Stage, sizes: Sizes) -> Figures:
         jobs.append(await stage.submit(ready))
         await stage.over(jobs)
         await asyncio.sleep(0.05)
-    output, _ = await process.communicate()
+    async with asyncio.timeout(30):
+        output, _ = await process.communicate(b"")
     await stage.prove(ready, jobs)
     heard = orjson.loads(output)
     if len(heard) != await stage.watch.fetchval("SELECT count(*) FROM event WHERE job_id = ANY($1)", jobs):

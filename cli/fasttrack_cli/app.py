@@ -15,7 +15,21 @@ import typer
 
 from fasttrack.errors import FastTrackError
 
-from .commands import database, doctor, documents, jobs, logs, machine, pipelines, projects, secrets, settings, validate
+from .commands import (
+    control,
+    database,
+    doctor,
+    documents,
+    jobs,
+    logs,
+    machine,
+    pipelines,
+    pools,
+    projects,
+    secrets,
+    settings,
+    validate,
+)
 from .commands import run as runs
 from .exits import INTERRUPTED, READER_LEFT, exit_code_of
 from .invocation import DEBUG, JSON, PROJECT, STATE_DIR, Invocation, ReaderLeft, command, invocation, new_invocation
@@ -47,12 +61,16 @@ _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
             ("job", jobs.job),
             ("logs", logs.logs),
             ("cancel", jobs.cancel),
+            ("pause", control.pause),
+            ("resume", control.resume),
+            ("rerun", control.rerun),
         ),
     ),
     ("Set-up", (("settings", settings.settings),)),
 )
 _GROUPS = (
     ("projects", "Projects, which pipelines, jobs and secrets belong to.", projects.COMMANDS),
+    ("pools", "Limits: how many tasks may have a session at once.", pools.COMMANDS),
     ("secrets", "Keep secrets of the project; values are never printed.", secrets.COMMANDS),
     ("db", "Bring the database's schema up to date, or check it.", database.COMMANDS),
 )

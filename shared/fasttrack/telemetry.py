@@ -19,7 +19,9 @@ PASS_SECONDS = Histogram(
 EVENTS = Counter("fasttrack_events", "Events appended by reconcile passes.")
 PLACED = Counter("fasttrack_feed_placed", "Events that were given their place in the feed.")
 SESSION_CALLS = Counter("fasttrack_session_calls", "Calls to the session backend.", ["verb", "outcome"])
-PRUNED = Counter("fasttrack_pruned", "What retention removed: sessions' logs, jobs' outputs, events, jobs, keys.", ["kind"])
+PRUNED = Counter(
+    "fasttrack_pruned", "What retention removed: sessions' logs, jobs' outputs, events, jobs, keys.", ["kind"]
+)
 PRUNED_BYTES = Counter("fasttrack_pruned_bytes", "Bytes that retention removed, files and rows.", ["kind"])
 LOOP_ERRORS = Counter("fasttrack_loop_errors", "Turns of a background loop that failed and will be repeated.", ["loop"])
 

@@ -17,7 +17,7 @@ from tests.cli.command_line import CommandLine
 
 COMMANDS = [
     "up", "down", "scheduler", "doctor", "validate", "publish", "pipelines", "versions", "diff", "restore", "export", "schema",
-    "run", "jobs", "job", "logs", "cancel", "settings", "projects", "secrets", "db",
+    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "rerun", "settings", "projects", "pools", "secrets", "db",
 ]  # fmt: skip
 
 
@@ -45,7 +45,7 @@ async def test_every_command_explains_itself(cli: CommandLine, name: str) -> Non
     answer = await cli(*name.split(), "--help")
     assert answer.code == 0
     assert "Usage: fasttrack" in answer.out
-    if name not in ("projects", "secrets", "db"):
+    if name not in ("projects", "pools", "secrets", "db"):
         assert "Example: " in answer.out
         assert "--json" in answer.out
 

@@ -66,8 +66,8 @@ class TestSite(Protocol):
 
     __test__: bool = False
 
-    async def backend(self) -> SessionBackend:
-        """A further backend object of this site, started."""
+    async def backend(self, *, started: bool = True) -> SessionBackend:
+        """A further backend object of this site, started unless told otherwise."""
 
     def ends(self, code: int, *, output: str = "") -> SessionSpec: ...
 
@@ -80,6 +80,12 @@ class TestSite(Protocol):
 
     def executions(self, name: str) -> int:
         """How often the command of this session was started."""
+
+    def has_outputs(self, workspace: Workspace) -> bool:
+        """Whether anything is there that the job's tasks wrote."""
+
+    def has_vfroot(self, workspace: Workspace) -> bool:
+        """Whether the pipeline's own folder is there."""
 
 
 class LocalTestSite:
@@ -95,10 +101,11 @@ class LocalTestSite:
         self.marks.mkdir()
         self.backends: list[LocalBackend] = []
 
-    async def backend(self) -> LocalBackend:
+    async def backend(self, *, started: bool = True) -> LocalBackend:
         made = LocalBackend(self.settings)
         self.backends.append(made)
-        await made.start()
+        if started:
+            await made.start()
         return made
 
     def ends(self, code: int, *, output: str = "") -> SessionSpec:
@@ -116,6 +123,15 @@ class LocalTestSite:
     def executions(self, name: str) -> int:
         mark = self.marks / name
         return len(mark.read_text().splitlines()) if mark.exists() else 0
+
+    def has_outputs(self, workspace: Workspace) -> bool:
+        return (self._pipeline(workspace) / "jobs" / str(workspace.job_id)).exists()
+
+    def has_vfroot(self, workspace: Workspace) -> bool:
+        return (self._pipeline(workspace) / "vfroot").exists()
+
+    def _pipeline(self, workspace: Workspace) -> Path:
+        return self.settings.state_dir / "pipelines" / str(workspace.pipeline_id)
 
     def _spec(self, output: str, then: str) -> SessionSpec:
         name = f"session-{next(_numbers)}"
@@ -141,9 +157,10 @@ class SimulatedTestSite:
     def __init__(self) -> None:
         self.world = SimulatedSite(SystemClock(), room=PLACES)
 
-    async def backend(self) -> SimulatedBackend:
+    async def backend(self, *, started: bool = True) -> SimulatedBackend:
         made = SimulatedBackend(self.world)
-        await made.start()
+        if started:
+            await made.start()
         return made
 
     def ends(self, code: int, *, output: str = "") -> SessionSpec:
@@ -160,6 +177,12 @@ class SimulatedTestSite:
 
     def executions(self, name: str) -> int:
         return self.world.ledger.executions[name]
+
+    def has_outputs(self, workspace: Workspace) -> bool:
+        return workspace.job_id in self.world.outputs
+
+    def has_vfroot(self, workspace: Workspace) -> bool:
+        return True  # nothing could remove it
 
     def _spec(self, script: Script) -> SessionSpec:
         spec = make_spec()

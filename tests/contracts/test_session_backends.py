@@ -13,6 +13,7 @@ from fasttrack.errors import InvalidInput
 from fasttrack.settings import Settings
 from fasttrack_scheduler.backends import BACKENDS, make_backend
 from fasttrack_scheduler.backends.base import (
+    Freed,
     LogChunk,
     SessionBackend,
     SessionRefused,
@@ -245,6 +246,55 @@ async def test_close_ends_nothing_and_others_go_on(site: TestSite) -> None:
     await second.terminate(spec.name, grace=LONG)
     assert (await wait_until_terminal(second, spec.name, timeout=5)).status is SessionStatus.CANCELLED
     assert site.executions(spec.name) == 1
+
+
+async def test_a_session_that_is_over_is_forgotten_and_one_that_is_not_is_left(
+    site: TestSite, backend: SessionBackend
+) -> None:
+    over, runs = site.ends(0, output="hello"), site.runs()
+    for spec in (over, runs):
+        await backend.create(spec)
+    await wait_until_terminal(backend, over.name, timeout=5)
+    await reaches(backend, runs.name, SessionStatus.RUNNING)
+    names = [over.name, runs.name, "never-was"]
+
+    told = await backend.forget_sessions(names, dry_run=True)
+    assert (told.items, told.size >= 5, told.stuck) == (1, True, ())
+    assert await text_of(backend, over.name) == b"hello"
+
+    assert await backend.forget_sessions(names) == told
+    assert await backend.find(over.name) is None
+    assert await (await site.backend()).find(over.name) is None
+    assert await text_of(backend, over.name) == b""
+    assert await status_of(backend, runs.name) is SessionStatus.RUNNING
+    assert await backend.forget_sessions(names) == Freed()
+
+
+async def test_outputs_are_forgotten_by_job_and_nothing_else_is(site: TestSite, backend: SessionBackend) -> None:
+    one, other = site.ends(0), site.ends(0)
+    for spec in (one, other):
+        await backend.create(spec)
+        await wait_until_terminal(backend, spec.name, timeout=5)
+    job = (one.workspace.pipeline_id, one.workspace.job_id)
+    assert (await backend.forget_outputs([job], dry_run=True)).items == 1
+    assert site.has_outputs(one.workspace)
+
+    assert (await backend.forget_outputs([job])).items == 1
+    assert not site.has_outputs(one.workspace)
+    assert site.has_vfroot(one.workspace)
+    assert site.has_outputs(other.workspace)
+    assert (await backend.find(one.name)) is not None, "its record is a matter of its own"
+    assert await backend.forget_outputs([job]) == Freed()
+
+
+async def test_what_is_old_is_forgotten_without_a_start(site: TestSite, backend: SessionBackend) -> None:
+    spec = site.ends(0)
+    await backend.create(spec)
+    await wait_until_terminal(backend, spec.name, timeout=5)
+    second = await site.backend(started=False)
+    assert second.site == backend.site
+    assert (await second.forget_sessions([spec.name])).items == 1
+    assert (await second.forget_outputs([(spec.workspace.pipeline_id, spec.workspace.job_id)])).items == 1
 
 
 async def test_fifty_sessions_at_once(site: TestSite, backend: SessionBackend) -> None:

@@ -13,7 +13,7 @@ from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.workflow.reconcile import reconcile
 from fasttrack.workflow.versions import CompiledVersions
 from fasttrack_scheduler.backends.simulated import Script, SimulatedBackend
-from fasttrack_scheduler.effects import Effects
+from fasttrack_scheduler.effects import Decided, Effects
 from fasttrack_scheduler.service import engine_policy
 from tests.engine import Engine
 from tests.factories import a_file
@@ -77,7 +77,7 @@ async def test_a_scheduler_that_dies_after_the_create_leaves_a_session_to_adopt(
     effects = Effects(
         engine.database, SimulatedBackend(engine.site), engine.box, engine.settings, lambda *fact: lost.append(fact)
     )
-    effects.submit(passed.effects)
+    effects.submit(passed.effects, Decided(passed.now, asyncio.get_running_loop().time()))
     await effects.finish()
     assert len(lost) == 1
     async with quick(engine).running():
@@ -150,8 +150,7 @@ async def test_a_session_nobody_owns_is_ended_at_the_second_sight(engine: Engine
         )  # fmt: skip
         late = passed.effects[0]
         assert isinstance(late, CreateSession)
-        late.attempt.fence_until += timedelta(hours=1)  # a request that was slow on the wire
-        effects.submit([late])
+        effects.submit([late], Decided(passed.now, asyncio.get_running_loop().time()))
         await effects.finish()
         assert sum(engine.site.ledger.live.values()) == 1
         await eventually(lambda: sum(engine.site.ledger.live.values()) == 0)

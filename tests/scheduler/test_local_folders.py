@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -25,7 +26,7 @@ from fasttrack_scheduler.backends.base import (
     Workspace,
     wait_until_terminal,
 )
-from fasttrack_scheduler.backends.local import sandbox, watch
+from fasttrack_scheduler.backends.local import removal, sandbox, watch
 from fasttrack_scheduler.backends.local.backend import LocalBackend
 from fasttrack_scheduler.backends.local.folders import Folders, as_file_name
 from fasttrack_scheduler.backends.local.sandbox import find_sandbox
@@ -263,12 +264,67 @@ async def test_what_the_system_cannot_start_is_refused(backend: LocalBackend) ->
     assert "too long" in seen.reason
 
 
-async def test_old_sessions_are_pruned(backend: LocalBackend, site: LocalTestSite) -> None:
-    await run(backend, old := make_spec())
-    await backend.create(running := site.runs())
-    assert await backend.prune(datetime.now(UTC) + timedelta(seconds=5)) == 1
-    assert await backend.find(old.name) is None
-    assert await backend.find(running.name) is not None
+async def test_a_removal_that_was_cut_short_is_finished_and_runs_nothing(
+    backend: LocalBackend, site: LocalTestSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a directory must never look like a session that waits: its command would run a second time."""
+    await run(backend, old := make_spec("echo hello"))
+    monkeypatch.setattr("fasttrack_scheduler.backends.local.removal._remove", _pulls_the_plug)
+    with pytest.raises(ZeroDivisionError):
+        await backend.forget_sessions([old.name])
+    monkeypatch.undo()
+    assert await (await site.backend()).live() == []
+    assert (await backend.forget_sessions([old.name])).items == 1
+    assert [name for name in os.listdir(f"{backend._site.sessions}") if old.name in name] == []
+
+
+async def test_folders_that_a_task_closed_are_removed_and_links_are_not_followed(
+    backend: LocalBackend, site: LocalTestSite, tmp_path: Path
+) -> None:
+    (precious := tmp_path / "precious").mkdir()
+    (precious / "file").write_text("keep")
+    command = f"cd $FASTTRACK_OUTPUTS; mkdir -p a/b; echo 12345 > a/b/c; ln -s {precious} a/link; chmod 0 a/b; chmod 0 a"
+    await run(backend, spec := make_spec(command))
+    freed = await backend.forget_outputs([(spec.workspace.pipeline_id, spec.workspace.job_id)])
+    assert (freed.items, freed.stuck) == (1, ())
+    assert not site.has_outputs(spec.workspace)
+    assert (precious / "file").read_text() == "keep"
+
+
+async def test_what_cannot_be_removed_is_named_and_holds_up_nothing(
+    backend: LocalBackend, site: LocalTestSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = [make_spec(), make_spec()]
+    for spec in specs:
+        await run(backend, spec)
+    jobs = [(spec.workspace.pipeline_id, spec.workspace.job_id) for spec in specs]
+    really = removal._remove
+
+    def refuse(path: str, stop: Event) -> None:
+        if str(jobs[0][1]) in path:
+            raise PermissionError(1, "Operation not permitted", path)
+        really(path, stop)
+
+    monkeypatch.setattr(removal, "_remove", refuse)
+    freed = await backend.forget_outputs(jobs)
+    assert freed.items == 1
+    assert [sentence.split(":")[0] for sentence in freed.stuck] == [f"outputs of job {jobs[0][1]}"]
+    assert not site.has_outputs(specs[1].workspace)
+
+
+async def test_a_removal_ends_soon_when_it_is_cancelled(backend: LocalBackend, site: LocalTestSite) -> None:
+    await run(backend, spec := make_spec("for n in 1 2 3; do echo > $FASTTRACK_OUTPUTS/$n; done"))
+    job = (spec.workspace.pipeline_id, spec.workspace.job_id)
+    stop = Event()
+    stop.set()
+    with pytest.raises(removal.Stopped):
+        removal.forget_outputs(site.settings.state_dir, [job], dry_run=False, stop=stop)
+    assert site.has_outputs(spec.workspace)
+
+
+def _pulls_the_plug(path: str, stop: Event) -> None:
+    os.unlink(f"{path}/exit")
+    raise ZeroDivisionError
 
 
 @needs_sandbox

@@ -101,7 +101,9 @@ class Checks:
                 tasks = self.tasks[self._pipeline_of(row["job_id"])]
                 names = [t["name"] for t in tasks]
                 task = tasks[row["index"]]
-                needs = [(tasks[names.index(n)], ended.get((row["job_id"], names.index(n)))) for n in task["dependencies"]]
+                needs = [
+                    (tasks[names.index(n)], ended.get((row["job_id"], names.index(n)))) for n in task["dependencies"]
+                ]
                 if any(end is None or end["at"] > session.created_at for _, end in needs):
                     self.violate("I14", f"{session.name} of {task['name']} began before its needs had ended")
                 elif not _holds(task.get("run_if", "success"), needs):

@@ -141,7 +141,9 @@ class FaultyWire:
             return
         if verb == "find" and result is None:
             world.watch.unknown(name)
-        slow = world.random.uniform(0.5, 12) if faults.happens(faults.slow_answers) else world.random.uniform(0.001, 0.05)
+        slow = (
+            world.random.uniform(0.5, 12) if faults.happens(faults.slow_answers) else world.random.uniform(0.001, 0.05)
+        )
         world.later(slow, lambda: self._answer(answer, result=result))
 
     def _answer(self, answer: asyncio.Future[T], *, result: Any = None, error: Exception | None = None) -> None:

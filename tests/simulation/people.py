@@ -59,7 +59,7 @@ class People:
             self.check_due()
             open_jobs = world.postgres.rows(_OPEN)
             is_over = all(t.done() for t in self._tasks) and not open_jobs
-            if is_over and world.elapsed() - began >= at_least:
+            if world.watch.violations or (is_over and world.elapsed() - began >= at_least):
                 break
             if world.elapsed() - began > within:
                 for job in open_jobs:
@@ -131,11 +131,12 @@ class People:
     async def _subscribe(self) -> None:
         """Reads the feed, drops off every few seconds, and resumes with the last cursor."""
         world = self.world
-        feed = Feed(SimDatabase(world, Life("subscriber", 1)), world.project)
+        feed = Feed(SimDatabase(world, None), world.project)
         cursor: Cursor | None = None
         while cursor is None:
             with suppress(Unavailable):
                 cursor = await feed.here()
+            await asyncio.sleep(0.1)
         while True:
             stream = feed.follow(cursor, every=1.5)
             try:
@@ -144,15 +145,19 @@ class People:
                         self.read.append((event.job_id, event.seq))
                         if world.faults.is_on and world.random.random() < 0.02:
                             break
-            except (TimeoutError, Unavailable):
+            except TimeoutError:
                 pass
+            except Unavailable:
+                await asyncio.sleep(1)
             finally:
                 await stream.aclose()
             if self.read:
                 world.saw("cursor resumed")
 
 
-_OPEN = "SELECT id, state, reason, next_reconcile_at, open_tasks FROM job WHERE next_reconcile_at IS NOT NULL ORDER BY id"
+_OPEN = (
+    "SELECT id, state, reason, next_reconcile_at, open_tasks FROM job WHERE next_reconcile_at IS NOT NULL ORDER BY id"
+)
 _NOT_DUE = """SELECT id, state, next_reconcile_at FROM job
               WHERE state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
                 AND (next_reconcile_at IS NULL OR next_reconcile_at > $1)"""

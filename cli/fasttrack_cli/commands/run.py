@@ -67,7 +67,9 @@ async def run(
     from ..watching import tell_outcome, verdict, wait_for_job
     from ..workbench import require_backend
 
-    request = RunRequest(params=_params(param or []), skip=tuple(skip or ()), priority=priority, idempotency_key=key)
+    request = RunRequest(
+        params=read_params(param or []), skip=tuple(skip or ()), priority=priority, idempotency_key=key
+    )
     origin = origin_of(what, message=message or "", version=version)
     _require_fitting(origin, message=message, version=version)
     if wait:
@@ -91,7 +93,8 @@ async def run(
         return await tell_outcome(bench, call.out, job, **_start_json(start))
 
 
-def _params(pairs: list[str]) -> dict[str, str | int | float | bool]:
+def read_params(pairs: list[str]) -> dict[str, str | int | float | bool]:
+    """The values of `--param NAME=VALUE`, as text; they are typed by the pipeline's own declaration."""
     params: dict[str, str | int | float | bool] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import assert_never
 
 import structlog
@@ -46,6 +46,16 @@ CALL_SECONDS = 10.0
 Learn = Callable[[JobId, Fact], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """When a pass decided what is to be carried out. No machine's wall clock has a say: it may be wrong, or be set."""
+
+    at: datetime
+    """By the database's clock; whatever is asked for the pass's sake is asked later than this."""
+    monotonic: float
+    """By this process's own clock, not later than `at`; fences are measured from here."""
+
+
 class Effects:
     """Runs effects against one session backend."""
 
@@ -58,21 +68,21 @@ class Effects:
         self._grace = settings.terminate_grace
         self._learn = learn
         self._slots = asyncio.Semaphore(settings.create_concurrency)
-        self._queues: dict[str, list[Effect]] = {}
+        self._queues: dict[str, list[tuple[Effect, Decided]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._limiter = LogLimiter()
 
-    def submit(self, effects: Collection[Effect]) -> None:
+    def submit(self, effects: Collection[Effect], decided: Decided) -> None:
         """Start carrying these out; returns at once. An effect that already waits for its session is not doubled."""
         for effect in effects:
             waiting = self._queues.get(effect.name)
             if waiting is None:
-                self._queues[effect.name] = [effect]
+                self._queues[effect.name] = [(effect, decided)]
                 task = asyncio.create_task(self._drain(effect.name))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            elif not any(type(e) is type(effect) for e in waiting):
-                waiting.append(effect)
+            elif not any(type(e) is type(effect) for e, _ in waiting):
+                waiting.append((effect, decided))
 
     async def finish(self) -> None:
         """Wait until everything that was submitted has been carried out."""
@@ -84,24 +94,24 @@ class Effects:
         try:
             while queue:
                 async with self._slots:
-                    await self._carry_out(queue[0])
+                    await self._carry_out(*queue[0])
                 queue.pop(0)
         finally:
             del self._queues[name]
 
-    async def _carry_out(self, effect: Effect) -> None:
+    async def _carry_out(self, effect: Effect, decided: Decided) -> None:
         verb = type(effect).__name__
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 match effect:
                     case CreateSession():
-                        fact = await self._create(effect)
+                        fact = await self._create(effect, decided)
                     case LookForSession():
-                        fact = await self._look(effect.name)
+                        fact = await self._look(effect.name, decided)
                     case EndSession():
                         await self._backend.terminate(effect.name, grace=self._grace)
                         crash_point("cancel.after_end")
-                        fact = await self._look(effect.name)
+                        fact = await self._look(effect.name, decided)
                     case _:
                         assert_never(effect)
             outcome = type(fact).__name__
@@ -119,17 +129,17 @@ class Effects:
         SESSION_CALLS.labels(verb, outcome).inc()
         self._learn(effect.job.id, fact)
 
-    async def _look(self, name: str) -> Fact:
-        asked_at = datetime.now(UTC)
+    async def _look(self, name: str, decided: Decided) -> Fact:
         seen = await self._backend.find(name)
         if seen is None:
-            return SessionMissing(name, asked_at, is_answer=True)
+            return SessionMissing(name, decided.at, is_answer=True)
         return replace(as_fact(seen), is_answer=True)
 
-    async def _create(self, effect: CreateSession) -> Fact:
+    async def _create(self, effect: CreateSession, decided: Decided) -> Fact:
         session = await self._spec(effect)
         # A create that is sent late could take effect after the fence, when it may have been created again.
-        if datetime.now(UTC) > effect.attempt.fence_until - self._backend.fence / 4:
+        fence = self._backend.fence.total_seconds()
+        if asyncio.get_running_loop().time() > decided.monotonic + 0.75 * fence:
             return CreateNotSent(effect.name)
         crash_point("create.before_send")
         answer = await self._backend.create(session)

@@ -20,7 +20,7 @@ from fasttrack.feed import Placer
 from fasttrack.settings import Settings
 
 from .backends.base import SessionBackend
-from .effects import Effects
+from .effects import Decided, Effects
 from .loops.base import repeat
 from .loops.observer import Observer
 from .loops.placing import Placing
@@ -59,11 +59,11 @@ class Scheduler:
         self._sweeper = Sweeper(database, backend, settings)
         self._pruner = Pruner(database, backend, settings)
 
-    def _carry_out(self, effects: Collection[Effect]) -> None:
+    def _carry_out(self, effects: Collection[Effect], decided: Decided) -> None:
         for effect in effects:
             if isinstance(effect, CreateSession):
                 self._observer.expect(effect.name, effect.job.id)
-        self._effects.submit(effects)
+        self._effects.submit(effects, decided)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

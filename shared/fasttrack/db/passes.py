@@ -27,7 +27,7 @@ async def due_jobs(db: Db, sites: Sequence[str], *, limit: int) -> list[JobId]:
     """Jobs whose time has come by the database's clock, the longest due first; those of other sites are left alone."""
     rows = await db.rows(
         """SELECT id FROM job WHERE next_reconcile_at <= now() AND (site IS NULL OR site = ANY($1::text[]))
-           ORDER BY next_reconcile_at LIMIT $2""",
+           ORDER BY next_reconcile_at, id LIMIT $2""",
         sites,
         limit,
     )
@@ -52,7 +52,7 @@ async def lock_jobs(db: Db, jobs: Sequence[JobId], sites: Sequence[str]) -> tupl
         jobs,
         sites,
     )
-    now = rows[0]["clock"] if rows else await db.value("SELECT clock_timestamp()")
+    now = rows[0]["clock"] if rows else await read_clock(db)
     return [_job(r) for r in rows], now
 
 
@@ -60,6 +60,12 @@ async def lock_job(db: Db, project: ProjectId, job: JobId) -> Job | None:
     """Lock one job of the project, waiting for whoever holds it; `None` if there is none."""
     row = await db.row(_LOCKED + " WHERE j.id = $1 AND j.project_id = $2 FOR UPDATE OF j", job, project)
     return _job(row) if row else None
+
+
+async def read_clock(db: Db) -> datetime:
+    """The database's time: what all processes agree on, whatever their own clocks show."""
+    clock: datetime = await db.value("SELECT clock_timestamp()")
+    return clock
 
 
 async def set_aside(db: Db, job: JobId, reason: str, rest: timedelta) -> None:

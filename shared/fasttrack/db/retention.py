@@ -82,12 +82,13 @@ async def write_retention(db: Db, project: ProjectId, own: OwnDays) -> None:
     await db.execute("UPDATE project SET retention = $2 WHERE id = $1", project, dict(own) or None)
 
 
-async def read_marks(db: Db, project: ProjectId, site: str) -> dict[Kind, datetime]:
-    """Per kind, before which end of their job nothing of it is left: files of this site, and what is in the database."""
-    rows = await db.rows(
-        "SELECT kind, ended_before FROM retention_mark WHERE project_id = $1 AND site IN ($2, '')", project, site
-    )
-    return {Kind(r["kind"]): r["ended_before"] for r in rows}
+async def read_marks(db: Db, site: str) -> dict[ProjectId, dict[Kind, datetime]]:
+    """Per project and kind, before which end of their job nothing is left: of this site's files, and in the database."""
+    rows = await db.rows("SELECT project_id, kind, ended_before FROM retention_mark WHERE site IN ($1, '')", site)
+    marks: dict[ProjectId, dict[Kind, datetime]] = {}
+    for row in rows:
+        marks.setdefault(ProjectId(row["project_id"]), {})[Kind(row["kind"])] = row["ended_before"]
+    return marks
 
 
 async def move_mark(db: Db, project: ProjectId, site: str, kind: Kind, ended_before: datetime) -> None:
@@ -185,25 +186,25 @@ async def mark_pruned(db: Db, jobs: Sequence[JobId], now: datetime) -> None:
 # -- removing ----------------------------------------------------------------------------------------------------
 
 
-async def delete_events(db: Db, project: ProjectId, jobs: Sequence[EndedJob]) -> Removed:
+async def delete_events(db: Db, project: ProjectId, jobs: Sequence[EndedJob]) -> dict[JobId, Removed]:
     """Remove at most `BATCH` events of these jobs of the project, and remember the newest place that went.
 
     What has no place yet stays: nobody can have read it.
     """
-    row = await db.row(
+    rows = await db.rows(
         """WITH gone AS (
                DELETE FROM event AS e WHERE e.ctid = ANY(ARRAY(
                    SELECT ctid FROM event WHERE job_id = ANY($1::uuid[]) AND pos IS NOT NULL
                    ORDER BY job_id, seq LIMIT $2 FOR UPDATE SKIP LOCKED))
-               RETURNING e.pos, pg_column_size(e.*) AS size)
-           SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS size, max(pos) AS newest FROM gone""",
+               RETURNING e.job_id, e.pos, pg_column_size(e.*) AS size)
+           SELECT job_id, count(*) AS rows, sum(size)::bigint AS size, max(pos) AS newest FROM gone GROUP BY job_id""",
         [j.id for j in jobs],
         BATCH,
     )
-    assert row is not None
-    if row["rows"]:
-        await db.execute("UPDATE project SET pruned_pos = $2 WHERE id = $1 AND pruned_pos < $2", project, row["newest"])
-    return Removed(row["rows"], row["size"])
+    if rows:
+        newest = max(r["newest"] for r in rows)
+        await db.execute("UPDATE project SET pruned_pos = $2 WHERE id = $1 AND pruned_pos < $2", project, newest)
+    return {JobId(r["job_id"]): Removed(r["rows"], r["size"]) for r in rows}
 
 
 async def count_events(db: Db, jobs: Sequence[EndedJob]) -> dict[JobId, Removed]:

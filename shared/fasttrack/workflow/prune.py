@@ -50,11 +50,12 @@ async def what_is_due(
 ) -> tuple[list[Due], datetime]:
     """Every project with its cutoffs at `now`, which is the database's time unless a test says otherwise."""
     now = now or await database_time(db)
+    marks = await read_marks(db, site)
     found = []
     for project in await list_retentions(db):
         retention = retention_of(settings, project.own)
         cutoffs = {kind: cutoff for kind in Kind if (cutoff := retention.cutoff(kind, now)) is not None}
-        found.append(Due(project.id, project.name, cutoffs, await read_marks(db, project.id, site)))
+        found.append(Due(project.id, project.name, cutoffs, marks.get(project.id, {})))
     return found, now
 
 
@@ -70,7 +71,7 @@ async def give_up_outputs(db: Db, jobs: Sequence[EndedJob], *, now: datetime) ->
     return [job for job in jobs if job.id in free]
 
 
-async def remove_events(db: Db, project: ProjectId, jobs: Sequence[EndedJob]) -> Removed:
+async def remove_events(db: Db, project: ProjectId, jobs: Sequence[EndedJob]) -> dict[JobId, Removed]:
     """Remove one batch of the events of these jobs, the first of each job first; readers that missed them are told."""
     await give_way(db)
     return await delete_events(db, project, jobs)

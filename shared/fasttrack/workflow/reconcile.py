@@ -31,6 +31,8 @@ class Passed:
     """Jobs that were decided, or are over: their facts are used up."""
     busy: frozenset[JobId]
     """Jobs another scheduler holds: try again shortly, with the same facts."""
+    now: datetime
+    """The moment it decided at: the database's time."""
     effects: tuple[Effect, ...]
     """To be carried out after the commit."""
     events: tuple[str, ...]
@@ -84,6 +86,7 @@ async def reconcile(
     return Passed(
         done=frozenset(set(jobs) - busy),
         busy=frozenset(busy),
+        now=now,
         effects=tuple(e for d in decisions for e in d.effects),
         events=events,
         next_due=min(dues, default=None),

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
 from fasttrack.crashpoints import crash_point
 from fasttrack.db import Database
-from fasttrack.db.passes import OpenSession, find_open_session, open_sessions
+from fasttrack.db.passes import OpenSession, find_open_session, open_sessions, read_clock
 from fasttrack.domain.facts import Fact, SessionMissing
 from fasttrack.ids import JobId, parse_session_name
 from fasttrack.settings import Settings
@@ -50,14 +50,13 @@ class Observer:
     async def turn(self) -> float:
         """Ask about every open session of the site; facts for those that differ from what is stored."""
         async with self._database.transaction() as db:
-            stored = await open_sessions(db, self._backend.site)
+            stored, asked_at = await open_sessions(db, self._backend.site), await read_clock(db)
         self._jobs = {s.name: s.job_id for s in stored} | {n: j for n, j in self._jobs.items() if n in self._hinted}
         for start in range(0, len(stored), _BATCH):
-            await self._compare(stored[start : start + _BATCH])
+            await self._compare(stored[start : start + _BATCH], asked_at)
         return self._interval
 
-    async def _compare(self, stored: Sequence[OpenSession]) -> None:
-        asked_at = datetime.now(UTC)
+    async def _compare(self, stored: Sequence[OpenSession], asked_at: datetime) -> None:
         async with self._asking:
             seen = {o.name: o for o in await self._backend.observe([s.name for s in stored])}
         crash_point("observe.after_read")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -26,6 +26,8 @@ from fasttrack.workflow.admit import grant_slots
 from fasttrack.workflow.reconcile import Passed, reconcile
 from fasttrack.workflow.versions import CompiledVersions
 
+from ..effects import Decided
+
 log = structlog.get_logger()
 
 _SET_ASIDE = timedelta(minutes=1)
@@ -41,7 +43,7 @@ class Reconciler:
         policy: EnginePolicy,
         settings: Settings,
         *,
-        on_effects: Callable[[Collection[Effect]], None],
+        on_effects: Callable[[Collection[Effect], Decided], None],
         on_events: Callable[[], None],
     ) -> None:
         self._database = database
@@ -76,7 +78,7 @@ class Reconciler:
         await self._gather_due()
         jobs = list(self._dirty)[: self._settings.pass_limit]
         if not jobs:
-            return max(self._next_scan - time.monotonic(), 0.001)
+            return self._until_next_scan()
         facts = {job: self._facts.pop(job) for job in jobs if job in self._facts}
         for job in jobs:
             del self._dirty[job]
@@ -92,10 +94,13 @@ class Reconciler:
         self._keep(passed.busy, {job: facts[job] for job in passed.busy if job in facts})
         if passed.busy and len(self._dirty) == len(passed.busy):
             return _BUSY_REST
-        return 0.0 if self._dirty else max(self._next_scan - time.monotonic(), 0.001)
+        return 0.0 if self._dirty else self._until_next_scan()
+
+    def _until_next_scan(self) -> float:
+        return max(self._next_scan - asyncio.get_running_loop().time(), 0.001)
 
     async def _gather_due(self) -> None:
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if now < self._next_scan:
             return
         self._next_scan = now + self._settings.reconcile_interval.total_seconds()
@@ -108,7 +113,7 @@ class Reconciler:
             self._next_scan = now
 
     async def _pass(self, jobs: list[JobId], facts: dict[JobId, list[Fact]]) -> Passed:
-        started = time.perf_counter()
+        began, started = asyncio.get_running_loop().time(), time.perf_counter()
         passed = await self._database.run(
             lambda db: reconcile(db, jobs, facts, policy=self._policy, versions=self._versions)
         )
@@ -118,7 +123,7 @@ class Reconciler:
         if passed.events:
             EVENTS.inc(len(passed.events))
             self._on_events()
-        self._on_effects(passed.effects)
+        self._on_effects(passed.effects, Decided(passed.now, began))
         self._dirty.update(dict.fromkeys(passed.wake))
         for project in passed.grant:
             granted = await self._database.run(
@@ -126,8 +131,9 @@ class Reconciler:
             )
             self._dirty.update(dict.fromkeys(granted))
         if passed.next_due is not None:
-            wait = (passed.next_due - datetime.now(UTC)).total_seconds()
-            self._next_scan = min(self._next_scan, time.monotonic() + max(wait, 0.0) + 0.001)
+            # Both times are the database's: this machine's clock may be wrong, and would make us spin or sleep.
+            wait = (passed.next_due - passed.now).total_seconds()
+            self._next_scan = min(self._next_scan, asyncio.get_running_loop().time() + max(wait, 0.0) + 0.001)
         return passed
 
     async def _pass_one_by_one(self, jobs: list[JobId], facts: dict[JobId, list[Fact]]) -> None:

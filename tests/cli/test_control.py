@@ -1,0 +1,111 @@
+"""`pause`, `resume`, `rerun` and `pools`, as a person types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fasttrack_scheduler.backends.simulated import Script
+from tests.cli.command_line import CommandLine, World
+from tests.factories import a_file
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> str:
+    (tmp_path / "demo.yaml").write_text(a_file({"a": "", "b": "a", "c": "b"}))
+    return "demo.yaml"
+
+
+async def state(cli: CommandLine, job: str) -> str:
+    return str(json.loads((await cli("job", job, "--json")).out)["job"]["state"])
+
+
+async def test_a_job_is_paused_resumed_and_ends(stored: CommandLine, world: World, demo: str) -> None:
+    job = (await stored("run", demo)).out.strip()
+    paused = await stored("pause", job)
+    assert paused.code == 0
+    assert paused.out.startswith(f"demo #1 ({job}) is paused; it was PENDING")
+    assert await state(stored, job) == "PAUSED"
+    assert (await stored("resume", job)).code == 0
+    assert (await stored("job", job, "--wait", "--scheduler")).code == 0
+    assert await state(stored, job) == "SUCCEEDED"
+    late = await stored("pause", job)
+    assert (late.code, late.err.count("only a job that goes on can be paused")) == (5, 1)
+
+
+async def test_one_refusal_pauses_none(stored: CommandLine, demo: str) -> None:
+    job = (await stored("run", demo)).out.strip()
+    assert (await stored("pause", job, "00000000")).code == 3
+    assert await state(stored, job) == "PENDING"
+    assert (await stored("pause")).code == 2
+    assert (await stored("pause", "--pipeline", "demo", "--stop")).code == 2
+
+
+async def test_a_pipeline_is_paused_and_resumed(stored: CommandLine, demo: str) -> None:
+    await stored("publish", demo)
+    assert (await stored("pause", "--pipeline", "demo")).out == "pipeline demo is paused\n"
+    assert (await stored("resume", "--pipeline", "demo")).out == "pipeline demo is resumed\n"
+    assert (await stored("pause", "--pipeline", "nope")).code == 3
+
+
+async def test_a_failed_job_runs_again_from_its_failure(stored: CommandLine, world: World, demo: str) -> None:
+    world.site.script("b", Script(exit_code=1), Script())
+    first = await stored("run", demo, "--wait", "--scheduler")
+    assert first.code == 1
+    job = json.loads((await stored("jobs", "--json")).out)["jobs"][0]["id"]
+
+    plan = await stored("rerun", job, "--from", "failure", "--dry-run", "--json")
+    assert json.loads(plan.out)["plan"] == {
+        "origin": job, "version": 1, "runs": ["b", "c"], "reuses": {"a": job}, "skips": [], "unmatched": [],
+        "added": [], "dropped_params": [],
+    }  # fmt: skip
+    assert len(json.loads((await stored("jobs", "--json")).out)["jobs"]) == 1
+
+    done = await stored("rerun", job, "--from", "failure", "--wait", "--scheduler")
+    assert done.code == 0
+    assert "runs b, c" in done.err
+    assert "reuses a" in done.err
+
+
+async def test_a_rerun_that_does_not_fit_is_refused(stored: CommandLine, world: World, demo: str) -> None:
+    job = (await stored("run", demo)).out.strip()
+    assert (await stored("rerun", job)).code == 5
+    await stored("job", job, "--wait", "--scheduler")
+    for words, code, said in (
+        (["--from", "zzz"], 2, "there is no task zzz; the version has a, b, c"),
+        (["--from", "failure"], 2, "nothing of job"),
+        (["--version", "old"], 2, "neither `same` nor `new`"),
+        (["--param", "x=1"], 2, "x"),
+    ):
+        answer = await stored("rerun", job, *words)
+        assert answer.code == code, words
+        assert said in answer.err
+    assert len(json.loads((await stored("jobs", "--json")).out)["jobs"]) == 1
+
+
+async def test_limits_are_set_listed_and_removed(stored: CommandLine) -> None:
+    assert (await stored("pools", "list")).err == "There are no limits.\n"
+    assert (await stored("pools", "set", "gpu", "4")).out == "gpu: 4\n"
+    assert (await stored("pools", "set", "resource_group:default", "2")).code == 0
+    assert (await stored("pools", "set", "project", "9")).code == 0
+    assert json.loads((await stored("pools", "list", "--json")).out) == {
+        "limits": [
+            {"scope": "pool", "name": "gpu", "slots": 4, "used": 0, "waiting": 0},
+            {"scope": "project", "name": "", "slots": 9, "used": 0, "waiting": 0},
+            {"scope": "resource_group", "name": "default", "slots": 2, "used": 0, "waiting": 0},
+        ]
+    }
+    assert (await stored("pools", "delete", "gpu")).out == "gpu: no limit\n"
+    assert (await stored("pools", "delete", "gpu")).code == 3
+    assert (await stored("pools", "set", "planet:x", "1")).code == 2
+    assert (await stored("pools", "set", "x", "100001")).code == 2
+
+
+async def test_a_task_of_an_unknown_pool_is_refused_and_nothing_is_stored(stored: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(a_file({"a": ""}, a={"pool": "tpu"}))
+    answer = await stored("run", "p.yaml")
+    assert answer.code == 2
+    assert "the project has no pool tpu; `fasttrack pools set tpu SLOTS` makes one" in answer.err
+    assert json.loads((await stored("pipelines", "--json")).out)["pipelines"] == []

@@ -1,0 +1,203 @@
+"""A scheduler is killed between any two of its steps; every command still runs exactly once, and every job ends.
+
+Each point twice: the same process starts again, or another scheduler was running all the time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from fasttrack.domain.states import InstanceState, JobState
+from fasttrack.ids import JobId
+from tests.crash.conftest import HOLD, SLEEPY, Crashes, a_job
+from tests.invariants import sessions_without_an_end
+from tests.waiting import eventually
+
+Look = Callable[[], Awaitable[bool]]
+
+STARTS = [  # a session is being started: its command waits until somebody else takes over
+    "task.starting.before_commit",
+    "task.starting.after_commit",
+    "create.before_send",
+    "local.after_write",
+    "local.before_launch",
+    "create.after_send",
+    "create.after_answer",
+    "task.running.before_commit",
+    "task.running.after_commit",
+    "observe.after_read",
+]
+ENDS = [  # a session is over
+    "observe.after_hint",
+    "task.succeeded.before_commit",
+    "task.succeeded.after_commit",
+    "job.succeeded.before_commit",
+    "job.succeeded.after_commit",
+    "place.after_lock",
+    "place.before_commit",
+    "place.after_commit",
+]
+RETRIES = ["task.ready.before_commit", "task.ready.after_commit"]
+CANCELS = [
+    "task.stopping.before_commit",
+    "task.stopping.after_commit",
+    "cancel.after_end",
+    "job.cancelled.before_commit",
+    "job.cancelled.after_commit",
+]
+SWEEPS = ["sweep.after_read", "sweep.after_end"]
+SUBMITS = ["submit.before_commit", "submit.after_commit"]
+
+BOTH_WAYS = pytest.mark.parametrize("successor", ["the same again", "another one"])
+
+
+async def dies_at(crashes: Crashes, point: str, successor: str, provoke: Callable[[], Awaitable[Look]]) -> None:
+    """A scheduler runs, dies at the point of what is provoked, and has a successor.
+
+    :param provoke: gives a look that is true when the chance is past: the other scheduler was faster.
+    """
+    if successor == "another one":
+        crashes.scheduler(pace=SLEEPY)
+    victim = crashes.scheduler(dies_at=point)
+    while victim.exitcode is None:
+        is_past = await provoke()
+
+        async def died(is_past: Look = is_past) -> bool:
+            return victim.exitcode is not None or await is_past()
+
+        await eventually(died)
+    await crashes.died(victim)
+    if successor == "the same again":
+        crashes.scheduler()
+
+
+def reached(crashes: Crashes, job: JobId, *states: InstanceState) -> Look:
+    """Whether the job's first task is in one of these states."""
+
+    async def look() -> bool:
+        return (await crashes.engine.states(job))["a"] in states
+
+    return look
+
+
+def over(crashes: Crashes, job: JobId) -> Look:
+    """Whether the job is over."""
+
+    async def look() -> bool:
+        return (await crashes.engine.job(job)).state.is_terminal
+
+    return look
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("point", STARTS)
+async def test_a_death_while_a_session_starts_leaves_one_session(crashes: Crashes, point: str, successor: str) -> None:
+    async def provoke() -> Look:
+        return reached(crashes, await crashes.submit(a_job(a=HOLD)), InstanceState.RUNNING)
+
+    await dies_at(crashes, point, successor, provoke)
+    await crashes.let_go()
+    await crashes.all_ended(JobState.SUCCEEDED)
+    await crashes.nothing_is_left_or_lost()
+    assert crashes.ran() == [f"{n} {task} 1" for n in crashes.numbers for task in "ab"]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("point", ENDS)
+async def test_a_death_while_a_result_is_taken_in_repeats_nothing(crashes: Crashes, point: str, successor: str) -> None:
+    async def provoke() -> Look:
+        return over(crashes, await crashes.submit(a_job()))
+
+    await dies_at(crashes, point, successor, provoke)
+    await crashes.all_ended(JobState.SUCCEEDED)
+    await crashes.nothing_is_left_or_lost()
+    assert crashes.ran() == [f"{n} {task} 1" for n in crashes.numbers for task in "ab"]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("point", RETRIES)
+async def test_a_death_while_a_retry_is_decided_uses_up_one_try(crashes: Crashes, point: str, successor: str) -> None:
+    flaky = '[ "$BACKENDAI_PIPELINE_TASK_ATTEMPT" = 2 ]'
+    retry = {"max_attempts": 2, "delay": 0.1}
+
+    async def provoke() -> Look:
+        return over(crashes, await crashes.submit(a_job(a=flaky, retry=retry)))
+
+    await dies_at(crashes, point, successor, provoke)
+    await crashes.all_ended(JobState.SUCCEEDED)
+    await crashes.nothing_is_left_or_lost()
+    assert crashes.ran() == [f"{n} {ran}" for n in crashes.numbers for ran in ("a 1", "a 2", "b 1")]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("point", CANCELS)
+async def test_a_death_during_a_cancel_leaves_nothing_running(crashes: Crashes, point: str, successor: str) -> None:
+    async def provoke() -> Look:
+        job = await crashes.submit(a_job(a=HOLD))
+        await crashes.engine.reached(job, "a", InstanceState.RUNNING)
+        await crashes.engine.cancel(job)
+        return over(crashes, job)
+
+    await dies_at(crashes, point, successor, provoke)
+    await crashes.all_ended(JobState.CANCELLED)
+    await crashes.nothing_is_left_or_lost()
+    assert crashes.ran() == [f"{n} a 1" for n in crashes.numbers]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("point", SWEEPS)
+async def test_a_death_during_a_sweep_leaves_no_ownerless_session(crashes: Crashes, point: str, successor: str) -> None:
+    async def provoke() -> Look:
+        session = await crashes.start_ownerless_session()
+
+        async def look() -> bool:
+            return session not in sessions_without_an_end(crashes.state)
+
+        return look
+
+    await dies_at(crashes, point, successor, provoke)
+    await crashes.submit(a_job())
+    await crashes.all_ended(JobState.SUCCEEDED)
+    await crashes.nothing_is_left_or_lost()
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("point", SUBMITS)
+async def test_a_death_while_a_job_is_submitted_makes_it_once(
+    crashes: Crashes, point: str, successor: str, tmp_path: Path
+) -> None:
+    """Repeated with the same key, as whoever got no answer does (I12, I17)."""
+    if successor == "another one":
+        crashes.scheduler(pace=SLEEPY)
+    (tmp_path / "demo.yaml").write_text(a_job())
+    command = ("run", str(tmp_path / "demo.yaml"), "--no-wait", "--key", "nightly-1")
+    await crashes.died(crashes.command(*command, dies_at=point))
+    await crashes.find_jobs(expected=0 if point == "submit.before_commit" else 1)
+
+    again = crashes.command(*command)
+    await eventually(lambda: again.exitcode is not None)
+    assert again.exitcode == 0, crashes.said()
+    await crashes.find_jobs(expected=1)
+    if successor == "the same again":
+        crashes.scheduler()
+    await crashes.all_ended(JobState.SUCCEEDED)
+    await crashes.nothing_is_left_or_lost()
+    assert crashes.ran() == ["1 a 1", "1 b 1"]
+
+
+def test_every_crash_point_of_the_source_is_listed_here() -> None:
+    root = Path(__file__).parents[2]
+    calls = [
+        name
+        for part in ("shared", "services", "cli")
+        for file in (root / part).rglob("*.py")
+        for name in re.findall(r'crash_point\("([a-z_.]+)"\)', file.read_text())
+    ]
+    events = {p for p in [*STARTS, *ENDS, *RETRIES, *CANCELS] if p.startswith(("task.", "job."))}
+    assert sorted(calls) == sorted({*STARTS, *ENDS, *RETRIES, *CANCELS, *SWEEPS, *SUBMITS} - events)
+
+
