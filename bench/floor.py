@@ -159,7 +159,9 @@ async def trigger(ground: Ground, samples: int) -> Figures:
 
 
 async def told(ground: Ground, samples: int) -> Figures:
-    """One number published and heard through Valkey, one row read by its key."""
+    """What a feed in commit order needs after a commit: one short commit that gives the event its place, one number
+    published and heard through Valkey, one row read by its key.
+    """
     async with _open(ground) as connection, redis.Redis.from_url(ground.addresses.redis_url) as client:
         job = Job(connection, 1)
         await job.add()
@@ -170,6 +172,9 @@ async def told(ground: Ground, samples: int) -> Figures:
             await channel.get_message(timeout=1)
             for _ in range(samples + 1):
                 began = time.perf_counter()
+                async with connection.transaction():
+                    await connection.execute("UPDATE floor.task SET at = now() WHERE id = $1", job.tasks[0])
+                    await connection.execute("UPDATE floor.event SET at = now() WHERE job_id = $1", job.id)
                 await client.publish("floor", "1")
                 await channel.get_message(ignore_subscribe_messages=True, timeout=1)
                 await connection.fetch("SELECT * FROM floor.event WHERE job_id = $1 AND seq = 1", job.id)

@@ -104,7 +104,11 @@ class Settings(BaseSettings):
     terminate_grace: Seconds = timedelta(seconds=10)
     """How long a command may take to end on its own when it is stopped."""
     infrastructure_retries: int = Field(default=2, ge=0, le=100)
-    """New attempts after a lost session or a pre-emption, apart from the task's own `retry`."""
+    """New attempts after a lost session or a failing backend, apart from the task's own `retry`."""
+    preemption_retries: int = Field(default=10, ge=0, le=1000)
+    """New attempts after the backend took the resources away, apart from the other budgets."""
+    quota_retries: int = Field(default=5, ge=0, le=100)
+    """New attempts after a limit of the project or the user was met; the first after a minute, then twice as long."""
     priority_ageing: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(minutes=10)
     """How much waiting a point of priority is worth; nobody is overtaken for longer than the difference in points."""
     pass_limit: int = Field(default=64, ge=1, le=1000)

@@ -232,6 +232,36 @@ def test_a_lost_session_does_not_use_up_the_tasks_own_retries() -> None:
     assert p.snapshot.instances[0].failures == 0
 
 
+def test_every_class_has_a_budget_of_its_own() -> None:
+    """Two lost sessions, two pre-emptions and two quotas later the task still has all its own retries."""
+    p = play({"a": ""}, a={"retry": RetryPolicy(max_attempts=2)})
+    p.step()
+    for failure in (FailureClass.INFRASTRUCTURE, FailureClass.PREEMPTED, FailureClass.QUOTA) * 2:
+        p.step(p.seen("a", S.FAILED, failure=failure))
+        assert p.states() == {"a": "READY"}, failure
+        p.step(after=1000)
+    instance = p.snapshot.instances[0]
+    assert (instance.infrastructure_failures, instance.preemptions, instance.quota_failures) == (2, 2, 2)
+    assert instance.failures == 0
+    p.step(p.seen("a", S.FAILED, failure=FailureClass.USER))
+    p.step()
+    p.step(p.seen("a", S.SUCCEEDED))
+    assert p.job is J.SUCCEEDED
+
+
+def test_a_quota_is_asked_again_after_a_minute_and_never_after_more_than_a_quarter_of_an_hour() -> None:
+    p = play({"a": ""})
+    p.step()
+    waits = []
+    for _ in range(5):
+        p.step(p.seen("a", S.FAILED, failure=FailureClass.QUOTA))
+        waits.append((p.snapshot.instances[0].not_before - p.now).total_seconds())  # type: ignore[operator]
+        p.step(after=1000)
+    assert waits == [60, 120, 240, 480, 900]
+    p.step(p.seen("a", S.FAILED, failure=FailureClass.QUOTA))
+    assert p.states() == {"a": "FAILED"}
+
+
 def test_a_failure_class_the_policy_does_not_name_is_not_tried_again() -> None:
     p = play({"a": ""}, a={"retry": RetryPolicy(max_attempts=5, on=frozenset({FailureClass.TIMEOUT}))})
     p.step()

@@ -283,7 +283,9 @@ async def test_folders_that_a_task_closed_are_removed_and_links_are_not_followed
 ) -> None:
     (precious := tmp_path / "precious").mkdir()
     (precious / "file").write_text("keep")
-    command = f"cd $FASTTRACK_OUTPUTS; mkdir -p a/b; echo 12345 > a/b/c; ln -s {precious} a/link; chmod 0 a/b; chmod 0 a"
+    command = (
+        f"cd $FASTTRACK_OUTPUTS; mkdir -p a/b; echo 12345 > a/b/c; ln -s {precious} a/link; chmod 0 a/b; chmod 0 a"
+    )
     await run(backend, spec := make_spec(command))
     freed = await backend.forget_outputs([(spec.workspace.pipeline_id, spec.workspace.job_id)])
     assert (freed.items, freed.stuck) == (1, ())

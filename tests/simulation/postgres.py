@@ -43,7 +43,7 @@ class Postgres:
     def __init__(self, url: str) -> None:
         self._loop = asyncio.new_event_loop()
         self._url = url.replace("+asyncpg", "")
-        self.idle = [self.wait(self._connect()) for _ in range(CONNECTIONS)]
+        self.idle = [self.wait(self._connect()) for _ in range(CONNECTIONS + 1)]  # one for checks
         first = self.idle[0]
         self.wait(first.execute(_CLOCK))
         tables = [r["tablename"] for r in self.wait(first.fetch(_TABLES))]

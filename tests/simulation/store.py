@@ -17,6 +17,7 @@ from fasttrack.db.engine import Db, is_transient
 from fasttrack.errors import Unavailable
 
 from .loop import Life
+from .postgres import CONNECTIONS
 
 if TYPE_CHECKING:
     from .world import World
@@ -43,6 +44,8 @@ class Transaction(AbstractAsyncContextManager[Db]):
         self._world = world
         self.life = life
         self._connection: asyncpg.Connection | None = None
+        """Taken with the first statement that needs one."""
+        self._is_open = False
         self._is_slow = False
         self._has_written = False
         self._events: list[tuple[Any, ...]] = []
@@ -50,11 +53,10 @@ class Transaction(AbstractAsyncContextManager[Db]):
     async def __aenter__(self) -> Db:
         world = self._world
         await world.tick()
-        if world.is_database_away() or not world.postgres.idle:
+        if world.is_database_away() or len(world.transactions) >= CONNECTIONS:
             raise Unavailable("the database cannot be used right now: connection refused")
         self._is_slow = world.faults.is_slow_transaction(self.life)
-        self._connection = world.postgres.idle.pop()
-        world.postgres.begin(self._connection, world.now())
+        self._is_open = True
         world.transactions.append(self)
         return SimDb(self)
 
@@ -80,32 +82,49 @@ class Transaction(AbstractAsyncContextManager[Db]):
 
     def cut(self) -> None:
         """End it without a commit, as the server does when the client is gone."""
-        if self._connection is not None:
-            self._world.postgres.end(self._connection, "ROLLBACK")
-            self._release()
+        if self._is_open:
+            self._end("ROLLBACK")
 
     def _commit(self) -> None:
-        if self._connection is None:
-            raise Unavailable("the database cannot be used right now: terminating connection due to idle transaction")
-        self._world.postgres.end(self._connection, "COMMIT")
-        self._release()
+        self._require_open()
+        self._end("COMMIT")
+        if self._has_written:
+            self._world.answers.clear()
         self._world.watch.committed(self._events)
 
-    def _release(self) -> None:
+    def _end(self, verb: str) -> None:
+        if self._connection is not None:
+            self._world.postgres.end(self._connection, verb)
         self._connection = None
+        self._is_open = False
         self._world.transactions.remove(self)
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise Unavailable("the database cannot be used right now: terminating connection due to idle transaction")
 
     async def statement(self, verb: str, sql: str, args: tuple[object, ...]) -> Any:
         world = self._world
+        sql = world.mutated(sql)
         if self._is_slow:
             await world.tick(slow=True)
-            if self._connection is not None:
-                world.postgres.move_clock(self._connection, world.now())
-        if self._connection is None:
-            raise Unavailable("the database cannot be used right now: terminating connection due to idle transaction")
-        answer = world.postgres.wait(getattr(self._connection, verb)(world.mutated(sql), *args))
-        if not sql.lstrip().startswith("SELECT"):
+        self._require_open()
+        if sql == _CLOCK:
+            return world.now()
+        # Nothing was committed since this was asked the last time, and nobody holds anything: the answer is the same.
+        is_alone = self._connection is None and world.transactions == [self]
+        key = (verb, sql, repr(args)) if is_alone and "now()" not in sql and "clock_timestamp()" not in sql else None
+        if key is not None and key in world.answers:
+            return world.answers[key]
+        if self._is_slow or key is None or "UPDATE" in sql or not sql.startswith("SELECT"):
+            connection = self._begun()
+        else:
+            connection = world.postgres.idle[-1]  # a read of its own needs no transaction
+        answer = world.postgres.wait(getattr(connection, verb)(sql, *args))
+        if not sql.startswith("SELECT") and answer not in ("UPDATE 0", "INSERT 0 0", "DELETE 0", []):
             self._has_written = True
+        elif key is not None:
+            world.answers[key] = answer
         if sql.startswith("INSERT INTO event"):
             self._events += zip(*args, strict=True)
         if sql.startswith("INSERT INTO task_instance"):
@@ -113,6 +132,19 @@ class Transaction(AbstractAsyncContextManager[Db]):
         if answer and sql.startswith("SELECT id FROM job WHERE id = ANY"):
             world.saw("job held by another scheduler")
         return answer
+
+
+    def _begun(self) -> asyncpg.Connection:
+        postgres = self._world.postgres
+        if self._connection is None:
+            self._connection = postgres.idle.pop()
+            postgres.begin(self._connection, self._world.now())
+        elif self._is_slow:
+            postgres.move_clock(self._connection, self._world.now())
+        return self._connection
+
+
+_CLOCK = "SELECT clock_timestamp()"
 
 
 class SimDb(Db):

@@ -68,6 +68,8 @@ class World:
         self.cluster.on_change = self._hint
         self.cluster.on_create = self.watch.created
         self.transactions: list[Transaction] = []
+        self.answers: dict[tuple[str, str, str], Any] = {}
+        """What the database would answer again as long as nothing is committed (`store`)."""
         self.schedulers: dict[str, tuple[Life, Scheduler]] = {}
         self.listeners: list[Listener] = []
         self.versions: list[tuple[VersionRecord, Pipeline]] = []
@@ -282,5 +284,10 @@ class World:
 
 
 async def _live(scheduler: Scheduler) -> None:
+    scheduler._pruner.turn = _rest  # type: ignore[method-assign]  # nothing grows old in a world's minutes
     async with scheduler.running():
         await asyncio.Event().wait()
+
+
+async def _rest() -> float:
+    return 3600.0

@@ -109,5 +109,7 @@ def engine_policy(settings: Settings, backend: SessionBackend) -> EnginePolicy:
         lost_after=settings.lost_after,
         safety_interval=settings.safety_interval,
         infrastructure_retries=settings.infrastructure_retries,
+        preemption_retries=settings.preemption_retries,
+        quota_retries=settings.quota_retries,
         ageing=settings.priority_ageing,
     )

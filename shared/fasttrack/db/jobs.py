@@ -75,7 +75,9 @@ async def insert_job(db: Db, job: Job, instances: Sequence[TaskInstance], *, nam
         """INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, reason, params, priority,
                             submitted_by, origin_job_id, seq, tasks, open_tasks, failed_tasks, cancelled_tasks, created_at,
                             started_at, ended_at, next_reconcile_at)
-           VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20)
+           VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,
+                   -- Whoever submits may have a wrong clock; when a job is due is a matter of the database's.
+                   CASE WHEN $20::timestamptz IS NOT NULL THEN least($20, now()) END)
            ON CONFLICT (id) DO NOTHING""",
         job.id,
         job.project_id,
@@ -248,7 +250,7 @@ async def request_cancel(db: Db, project: ProjectId, job: JobId, now: datetime) 
         return None
     await db.execute(
         """WITH marked AS (
-               UPDATE job SET cancel_requested_at = $2, next_reconcile_at = $2, seq = seq + 1
+               UPDATE job SET cancel_requested_at = $2, next_reconcile_at = least($2, now()), seq = seq + 1
                WHERE id = $1 AND cancel_requested_at IS NULL AND next_reconcile_at IS NOT NULL RETURNING seq)
            INSERT INTO event (job_id, seq, at, kind, payload) SELECT $1, seq, $2, 'job.cancel_requested', '{}' FROM marked""",
         job,

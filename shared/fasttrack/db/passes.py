@@ -120,7 +120,7 @@ def _job(row: asyncpg.Record) -> Job:
 
 _INSTANCE = """i.id, i.job_id, i.index, i.state, i.reason, i.unmet, i.deps_ok, i.deps_failed, i.attempt, i.failures,
                i.infrastructure_failures, i.not_before, i.failure, i.exit_code, i.ready_at, i.started_at, i.ended_at,
-               i.resource_group, i.pool, i.pool_slots, i.reused_from, i.granted_at"""
+               i.preemptions, i.quota_failures, i.resource_group, i.pool, i.pool_slots, i.reused_from, i.granted_at"""
 
 
 async def load_movable(
@@ -175,6 +175,8 @@ def _instance(row: asyncpg.Record) -> TaskInstance:
         attempt=row["attempt"],
         failures=row["failures"],
         infrastructure_failures=row["infrastructure_failures"],
+        preemptions=row["preemptions"],
+        quota_failures=row["quota_failures"],
         not_before=row["not_before"],
         failure=FailureClass(row["failure"]) if row["failure"] else None,
         exit_code=row["exit_code"],
@@ -208,12 +210,14 @@ _WRITE_INSTANCES = """UPDATE task_instance AS i SET
   state = c.state, reason = c.reason, unmet = c.unmet, deps_ok = c.deps_ok, deps_failed = c.deps_failed,
   attempt = c.attempt, failures = c.failures, infrastructure_failures = c.infra, not_before = c.not_before,
   failure = c.failure, exit_code = c.exit_code, ready_at = c.ready_at, started_at = c.started_at, ended_at = c.ended_at,
+  preemptions = c.preemptions, quota_failures = c.quota_failures,
   -- A grant may be given while this pass runs; it stands as long as the task stays READY.
   granted_at = CASE WHEN c.state = 'READY' AND i.state = 'READY' THEN i.granted_at END
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[],
-            $10::timestamptz[], $11::text[], $12::int[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[])
+            $10::timestamptz[], $11::text[], $12::int[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[],
+            $16::int[], $17::int[])
   AS c(id, state, reason, unmet, deps_ok, deps_failed, attempt, failures, infra, not_before, failure, exit_code,
-       ready_at, started_at, ended_at)
+       ready_at, started_at, ended_at, preemptions, quota_failures)
 WHERE i.id = c.id"""
 
 _WRITE_ATTEMPTS = """INSERT INTO attempt AS a (instance_id, number, job_id, state, session_id, stop, reason, failure,
@@ -256,7 +260,7 @@ async def write_decisions(db: Db, decisions: Sequence[Decision]) -> None:
 
 _INSTANCE_COLUMNS = (
     "id state reason unmet deps_ok deps_failed attempt failures infrastructure_failures not_before failure exit_code "
-    "ready_at started_at ended_at"
+    "ready_at started_at ended_at preemptions quota_failures"
 )
 _ATTEMPT_COLUMNS = (
     "instance_id number job_id state session_id stop reason failure exit_code facts opened_at fence_until "

@@ -174,6 +174,8 @@ task_instance = Table(
     Column("infrastructure_failures", SmallInteger, nullable=False, server_default=text("0")),
     Column("failure", Text),
     Column("exit_code", Integer),
+    Column("preemptions", SmallInteger, nullable=False, server_default=text("0")),
+    Column("quota_failures", SmallInteger, nullable=False, server_default=text("0")),
     Column("resource_group", Text, nullable=False, server_default=""),
     Column("pool", Text),  # a named limit that it takes slots of
     Column("pool_slots", SmallInteger, nullable=False, server_default=text("0")),

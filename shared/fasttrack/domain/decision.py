@@ -33,6 +33,8 @@ class EnginePolicy:
     lost_after: timedelta = timedelta(seconds=60)
     safety_interval: timedelta = timedelta(seconds=30)
     infrastructure_retries: int = 2
+    preemption_retries: int = 10
+    quota_retries: int = 5
     ageing: timedelta = timedelta(minutes=10)
     """How much waiting a point of priority is worth."""
 
@@ -167,11 +169,20 @@ class Decision:
             if instance.failures < retry.max_attempts:
                 return retry.wait_before(instance.failures + 1)
             return None
-        if failure in (FailureClass.INFRASTRUCTURE, FailureClass.PREEMPTED):
-            instance.infrastructure_failures += 1
-            if instance.infrastructure_failures <= self.policy.infrastructure_retries:
-                return timedelta(seconds=2 ** min(instance.infrastructure_failures, 6))
-        return None
+        # What is not the command's fault has budgets of its own, so that a flaky cluster never uses up `retry`.
+        match failure:
+            case FailureClass.INFRASTRUCTURE:
+                instance.infrastructure_failures += 1
+                count, budget, first = instance.infrastructure_failures, self.policy.infrastructure_retries, 2
+            case FailureClass.PREEMPTED:
+                instance.preemptions += 1
+                count, budget, first = instance.preemptions, self.policy.preemption_retries, 2
+            case FailureClass.QUOTA:
+                instance.quota_failures += 1
+                count, budget, first = instance.quota_failures, self.policy.quota_retries, 60
+            case _:
+                return None
+        return timedelta(seconds=min(first * 2 ** (count - 1), 900)) if count <= budget else None
 
     def ask_to_end(self, attempt: Attempt) -> None:
         """End the attempt's session after the commit, and look again soon whether it is gone."""

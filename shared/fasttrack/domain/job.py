@@ -75,7 +75,11 @@ class TaskInstance:
     failures: int = 0
     """Failed attempts that used up the task's own retry policy."""
     infrastructure_failures: int = 0
-    """Failed attempts that were nobody's fault."""
+    """Attempts whose session was lost, or whose backend failed."""
+    preemptions: int = 0
+    """Attempts whose resources were taken away for something more urgent."""
+    quota_failures: int = 0
+    """Attempts that met a limit of the project or the user."""
     not_before: datetime | None = None
     """Retry time: no attempt is opened earlier."""
     failure: FailureClass | None = None

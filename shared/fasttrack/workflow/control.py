@@ -8,7 +8,7 @@ from uuid import UUID
 from ..db import Db
 from ..db.jobs import JobRecord, find_job, find_jobs_by_suffix, request_cancel
 from ..db.limits import make_due
-from ..db.passes import load_movable, lock_job, write_decisions
+from ..db.passes import load_movable, lock_job, read_clock, write_decisions
 from ..db.pipelines import find_pipeline, mark_paused
 from ..domain.decision import EnginePolicy
 from ..domain.job import JobSnapshot
@@ -118,7 +118,8 @@ async def _deciding(db: Db, project: ProjectId, job: JobId, now: datetime) -> Jo
     # Nothing is started here: a scheduler does, when it looks at the job.
     policy = EnginePolicy(site=locked.site or "", fence=timedelta(0))
     snapshot = JobSnapshot(locked, pipelines[locked.version_id], instances[locked.id], attempts[locked.id])
-    return JobDecision(snapshot, policy, now, starts=False)
+    # A caller whose clock is ahead must not make the job due only when the others' clocks have got there.
+    return JobDecision(snapshot, policy, min(now, await read_clock(db)), starts=False)
 
 
 def _being(decision: JobDecision) -> str:
