@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix stories states schema migration lock clean
+.PHONY: help setup run test bench check fix stories states schema migration lock clean
 
 help: ## Print this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,13 @@ run: $(STAMP) ## Run the fine-tuning example for real, with a live view
 
 test: $(STAMP) ## Run every test on the real servers
 	@$(BIN)/python -m pytest -n auto --dist worksteal -q
+
+bench: $(STAMP) ## Measure how fast it is, beside the floor; writes docs/capabilities/performance.md
+	@$(BIN)/python -m bench --markdown docs/capabilities/performance.md
+
+.PHONY: chaos
+chaos: $(STAMP) ## Kill schedulers, the database and Valkey for two minutes while jobs run, and look for damage
+	@$(BIN)/python -m tests.chaos
 
 stories: $(STAMP) ## Run the tests that read like a tutorial
 	@$(BIN)/python -m pytest tests/stories -v

@@ -19,6 +19,7 @@ from fasttrack_cli.running import run_async
 from . import report
 from .ground import Ground, connected, ground, machine
 from .hosted import count
+from .measures import measure
 from .stage import Counts, Stage, WrongOutcome
 from .workloads import WORKLOADS, Sizes, Workload
 
@@ -71,7 +72,8 @@ async def _run(
         for backend in dict.fromkeys(w.backend for w in chosen):
             async with _stage(place, backend, options.within) as stage:
                 for workload in (w for w in chosen if w.backend == backend):
-                    results.append(await _rounds(stage, workload, sizes, options.repeat))
+                    result = await _rounds(stage, workload, sizes, options.repeat)
+                    results.append(result)
     return results
 
 
@@ -113,7 +115,7 @@ async def _rounds(stage: Stage, workload: Workload, sizes: Sizes, repeat: int) -
 
 def _gist(figures: dict[str, float]) -> str:
     first = [n for n in ("ms_per_hop", "tasks_per_s", "start_p50_ms", "told_p50_ms", "memory_mb") if n in figures]
-    return "  ".join(f"{report.measure(n).label} {figures[n]:,.2f} {report.measure(n).unit}" for n in first[:2])
+    return "  ".join(f"{measure(n).label} {figures[n]:,.2f} {measure(n).unit}" for n in first[:2])
 
 
 def _say(line: str) -> None:

@@ -18,7 +18,7 @@ from asyncpg.transaction import Transaction
 from fasttrack.db.engine import Db
 from fasttrack.telemetry import PASS_SECONDS
 
-from .board import COMMITS, STATEMENTS, Board
+from .board import COMMITS, PASSES, STATEMENTS, Board
 
 _STATEMENTS = ("rows", "row", "value", "execute")
 
@@ -51,19 +51,20 @@ def count(board: Board) -> None:
         board.passed(int(seconds * 1e9), time.time_ns())
         observe(seconds, *args)
 
-    PASS_SECONDS.observe = observed  # type: ignore[method-assign]
+    PASS_SECONDS.observe = observed  # type: ignore[method-assign, assignment]
 
 
 def main() -> None:
-    board, profile, *command = sys.argv[1:]
-    count(Board(Path(board)))
+    place, profile, *command = sys.argv[1:]
+    board = Board(Path(place))
+    count(board)
     from fasttrack_cli.app import run
 
     if profile == "-":
         sys.exit(run(command))
     from .sampling import sampled
 
-    with sampled(Path(profile)):
+    with sampled(Path(profile), lambda: board.cells[PASSES] > 0):
         code = run(command)
     sys.exit(code)
 

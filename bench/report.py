@@ -157,7 +157,13 @@ def markdown(results: Sequence[Result], machine: dict[str, Any]) -> str:
     lines += [_line(*cells) for cells in _cells(results)]
     costly = [result for result in results if "cpu_ms_per_task" in result.figures]
     if costly:
-        lines += ["", "Per task:", "", _line("", *(title for title, _ in _COSTS)), _line("---", *("--:",) * len(_COSTS))]
+        lines += [
+            "",
+            "Per task:",
+            "",
+            _line("", *(title for title, _ in _COSTS)),
+            _line("---", *("--:",) * len(_COSTS)),
+        ]
         lines += [_line(*cells) for cells in _cost_cells(costly)]
     return "\n".join(lines) + "\n"
 
@@ -176,7 +182,8 @@ _HEAD = ("workload", "measure", "value", "floor", "ratio", "target", "")
 
 
 def _cells(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    shown, last = [], ""
+    shown: list[tuple[str, ...]] = []
+    last = ""
     for row in rows(results):
         sign = "≥" if measure(row.measure).is_more_better else "≤"
         target = f"{sign} {row.target:g}" + (f", {sign} {row.target_ratio:g} ×" if row.target_ratio else "")

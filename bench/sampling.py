@@ -1,7 +1,8 @@
 """Where a process's CPU time goes, by looking at its main thread a thousand times a second from another thread.
 
-Each look is weighted with the CPU time that the main thread has used since the last one, so waiting counts nothing.
-Code without Python frames (the event loop's and asyncpg's own C) counts for the frame that called it.
+Each look is weighted with the CPU time that the main thread has used since the last one, so waiting counts nothing; a
+look at the waiting event loop itself is left out. Code without Python frames (asyncpg's and the event loop's own C)
+counts for the frame that called it, which for the event loop is `Runner.run`.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 EVERY = 0.001
 LINES = 25
+_BUSY = 0.8
 
 
 class Sampler:
     """Samples the thread it was made in."""
 
-    def __init__(self) -> None:
+    def __init__(self, begins: Callable[[], bool]) -> None:
+        """:param begins: whether what is of interest has begun; nothing counts before."""
+        self._begins = begins
         self._watched = threading.get_ident()
         self._clock = time.pthread_getcpuclockid(self._watched)
         self._over = threading.Event()
@@ -40,12 +44,18 @@ class Sampler:
         self._thread.join()
 
     def _run(self) -> None:
-        last = time.clock_gettime_ns(self._clock)
+        while not self._over.is_set() and not self._begins():
+            self._over.wait(EVERY)
+        last, looked = time.clock_gettime_ns(self._clock), time.monotonic_ns()
         while not self._over.wait(EVERY):
-            now = time.clock_gettime_ns(self._clock)
-            spent, last = now - last, now
+            now, looks = time.clock_gettime_ns(self._clock), time.monotonic_ns()
+            spent, wall = now - last, looks - looked
+            last, looked = now, looks
             frame = sys._current_frames().get(self._watched)
-            if spent > 0 and frame is not None:
+            if frame is None or not spent:
+                continue
+            is_loop = frame.f_code.co_qualname == "Runner.run"
+            if not is_loop or spent > _BUSY * wall:
                 self._record(frame, spent)
 
     def _record(self, frame: FrameType, spent: int) -> None:
@@ -54,7 +64,7 @@ class Sampler:
         self.functions[code.co_filename, code.co_qualname] += spent
         seen = set()
         above: FrameType | None = frame
-        while above is not None:
+        while above is not None and above.f_code.co_qualname != "Runner.run":
             seen.add((above.f_code.co_filename, above.f_code.co_qualname))
             above = above.f_back
         for key in seen:
@@ -63,22 +73,18 @@ class Sampler:
     def report(self) -> str:
         """The costliest lines and functions by own time, and functions with all they call."""
         total = sum(self.lines.values()) or 1
-        text = [f"{total / 1e9:.2f} s of CPU time in the main thread"]
-        text += ["", f"lines, own time, first {LINES}"]
-        text += [
-            f"{spent / total:7.1%}  {_short(file)}:{line}  {name}"
-            for (file, line, name), spent in self.lines.most_common(LINES)
-        ]
-        for title, counter in (
-            ("functions, own time", self.functions),
-            ("functions, with what they call", self.inclusive),
+        lines = [(spent, f"{_short(file)}:{line}  {name}") for (file, line, name), spent in self.lines.items()]
+        own = [(spent, f"{_short(file)}  {name}") for (file, name), spent in self.functions.items()]
+        whole = [(spent, f"{_short(file)}  {name}") for (file, name), spent in self.inclusive.items()]
+        text = f"{total / 1e9:.2f} s of CPU time in the main thread\n"
+        for title, found, most in (
+            ("lines, own time", lines, LINES),
+            ("functions, own time", own, LINES),
+            ("functions, with what they call", whole, 2 * LINES),
         ):
-            text += ["", f"{title}, first {LINES}"]
-            text += [
-                f"{spent / total:7.1%}  {_short(file)}  {name}"
-                for (file, name), spent in counter.most_common(LINES if counter is self.functions else 2 * LINES)
-            ]
-        return "\n".join(text) + "\n"
+            text += f"\n{title}, first {most}\n"
+            text += "".join(f"{spent / total:7.1%}  {what}\n" for spent, what in sorted(found, reverse=True)[:most])
+        return text
 
 
 def _short(file: str) -> str:
@@ -86,9 +92,9 @@ def _short(file: str) -> str:
 
 
 @contextmanager
-def sampled(into: Path) -> Iterator[None]:
+def sampled(into: Path, begins: Callable[[], bool]) -> Iterator[None]:
     """Sample this thread while the block runs, and write the report at its end."""
-    sampler = Sampler()
+    sampler = Sampler(begins)
     sampler.start()
     try:
         yield

@@ -32,6 +32,10 @@ _CLAIMS = {
             SELECT payload->>'to' AS told FROM event e
             WHERE e.job_id = i.job_id AND e.task = i.index AND payload ? 'to' ORDER BY seq DESC LIMIT 1) AS last
         WHERE state <> told""",
+    # I13
+    "a task was started after its job had been told to stop": """
+        SELECT s.job_id || ' ' || s.seq FROM event c JOIN event s ON s.job_id = c.job_id AND s.seq > c.seq
+        WHERE c.kind = 'job.cancel_requested' AND s.kind = 'task.starting'""",
     # I2
     "attempts of a task are missing, or one is open that is not the newest": """
         SELECT i.job_id || ' ' || i.name FROM task_instance i LEFT JOIN attempt a ON a.instance_id = i.id

@@ -26,6 +26,8 @@ from .commands import (
     pipelines,
     pools,
     projects,
+    prune,
+    retention,
     secrets,
     settings,
     validate,
@@ -66,11 +68,12 @@ _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
             ("rerun", control.rerun),
         ),
     ),
-    ("Set-up", (("settings", settings.settings),)),
+    ("Set-up", (("settings", settings.settings), ("prune", prune.prune))),
 )
 _GROUPS = (
     ("projects", "Projects, which pipelines, jobs and secrets belong to.", projects.COMMANDS),
     ("pools", "Limits: how many tasks may have a session at once.", pools.COMMANDS),
+    ("retention", "How long logs, outputs, events and jobs are kept.", retention.COMMANDS),
     ("secrets", "Keep secrets of the project; values are never printed.", secrets.COMMANDS),
     ("db", "Bring the database's schema up to date, or check it.", database.COMMANDS),
 )

@@ -19,6 +19,7 @@ from fasttrack.settings import Settings
 
 from .presence import SCHEDULER, anyone_present
 from .servers import ServerStatus, server_status
+from .view.words import file_size
 
 _LITTLE_SPACE, _TOO_LITTLE_SPACE = 2 * 2**30, 200 * 2**20
 _PATIENCE = 10.0
@@ -75,7 +76,7 @@ async def _state_dir(settings: Settings) -> list[Finding]:
 def _space(path: Path) -> Finding:
     existing = next(p for p in (path, *path.parents) if p.exists())
     free = shutil.disk_usage(existing).free
-    says = f"{_bytes(free)} free for {path}"
+    says = f"{file_size(free)} free for {path}"
     if free < _TOO_LITTLE_SPACE:
         return Finding("disk", "fail", says, "PostgreSQL stops when the disk is full: free some space")
     if free < _LITTLE_SPACE:
@@ -90,7 +91,7 @@ async def _servers(settings: Settings) -> list[Finding]:
 def _server(status: ServerStatus) -> Finding:
     if not status.is_embedded:
         return Finding(status.name, "ok", f"yours, at {status.address}")
-    size = f", {_bytes(status.data_bytes)} of data" if status.data_bytes is not None else ""
+    size = f", {file_size(status.data_bytes)} of data" if status.data_bytes is not None else ""
     if not status.running:
         return Finding(status.name, "ok", f"embedded, not running{size}; the next command that needs it starts it")
     return Finding(status.name, "ok", f"embedded, version {status.version}, process {status.pid}{size}")
@@ -180,15 +181,6 @@ async def _backend(settings: Settings) -> list[Finding]:
         remedy = "tasks find their folders by FASTTRACK_OUTPUTS and the like; allow user namespaces for /pipeline"
         found.append(Finding("isolation", level, sandbox.why_not, remedy))
     return found
-
-
-def _bytes(count: int) -> str:
-    amount = float(count)
-    for unit in ("bytes", "KiB", "MiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} GiB"
 
 
 _PARTS: tuple[tuple[str, Callable[[Settings], Awaitable[list[Finding]]]], ...] = (

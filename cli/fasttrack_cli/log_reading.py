@@ -49,6 +49,11 @@ class LogReader:
 
     async def read(self, write: LogWriter, *, offset: int, tail: int | None, follow: bool) -> None:
         """Write everything from `offset` on, or the last lines; with `follow` until the attempt is over."""
+        if self._job.ended_at is not None:
+            follow = False  # nothing follows, and what is not kept any more would never say that it ends
+            if self._attempt and await self._is_gone():
+                self.notes.append(f"what task {self._task.name} printed is not kept any more; its job ended long ago")
+                return
         if not self._attempt and follow:
             await self._wait_for_start()
         if not self._attempt:
@@ -96,6 +101,10 @@ class LogReader:
                 continue
             await asyncio.sleep(rest)
             rest = min(rest * 1.5, _LONGEST_REST)
+
+    async def _is_gone(self) -> bool:
+        chunk = await self._backend.logs(session_name(self._task.id, self._attempt), offset=0, limit=1)
+        return not chunk.data and not chunk.is_final
 
     async def _is_open(self) -> bool:
         await self._refresh()

@@ -41,6 +41,7 @@ def job_json(job: JobRecord) -> dict[str, Any]:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "ended_at": job.ended_at,
+        "pruned_at": job.pruned_at,
     }
 
 

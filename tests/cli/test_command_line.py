@@ -17,7 +17,8 @@ from tests.cli.command_line import CommandLine
 
 COMMANDS = [
     "up", "down", "scheduler", "doctor", "validate", "publish", "pipelines", "versions", "diff", "restore", "export", "schema",
-    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "rerun", "settings", "projects", "pools", "secrets", "db",
+    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "rerun", "settings", "prune", "projects", "pools",
+    "retention", "secrets", "db",
 ]  # fmt: skip
 
 
@@ -34,6 +35,9 @@ def test_the_commands_are_those_that_are_documented() -> None:
         *COMMANDS,
         "projects list",
         "projects create",
+        "retention show",
+        "retention set",
+        "retention reset",
         "secrets list",
         "secrets set",
         "secrets delete",
@@ -45,7 +49,7 @@ async def test_every_command_explains_itself(cli: CommandLine, name: str) -> Non
     answer = await cli(*name.split(), "--help")
     assert answer.code == 0
     assert "Usage: fasttrack" in answer.out
-    if name not in ("projects", "pools", "secrets", "db"):
+    if name not in ("projects", "pools", "retention", "secrets", "db"):
         assert "Example: " in answer.out
         assert "--json" in answer.out
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 from fasttrack import crashpoints
@@ -51,9 +49,5 @@ async def _schedule() -> None:
     database = connect(settings.database_url.get_secret_value(), pool_size=4)
     backend = make_backend("local", settings, SystemClock())
     scheduler = Scheduler(settings, database, backend, SecretBox.from_settings(settings))
-    # Looks of a test's size; the fence stays the backend's own.
-    scheduler.reconciler._policy = replace(
-        scheduler.reconciler._policy, settle_after=timedelta(seconds=0.3), look_again=timedelta(seconds=0.1)
-    )
     async with scheduler.running():
         await asyncio.Event().wait()

@@ -13,6 +13,7 @@ import pytest
 
 from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.ids import JobId
+from fasttrack.workflow.admit import change_limit
 from tests.crash.conftest import HOLD, SLEEPY, Crashes, a_job
 from tests.invariants import sessions_without_an_end
 from tests.waiting import eventually
@@ -49,6 +50,7 @@ CANCELS = [
     "job.cancelled.before_commit",
     "job.cancelled.after_commit",
 ]
+GRANTS = ["task.succeeded.after_commit", "grant.after_commit"]  # a slot was given back, or to somebody
 SWEEPS = ["sweep.after_read", "sweep.after_end"]
 SUBMITS = ["submit.before_commit", "submit.after_commit"]
 
@@ -149,6 +151,21 @@ async def test_a_death_during_a_cancel_leaves_nothing_running(crashes: Crashes, 
 
 
 @BOTH_WAYS
+@pytest.mark.parametrize("point", GRANTS)
+async def test_a_death_while_a_slot_changes_hands_loses_no_slot(crashes: Crashes, point: str, successor: str) -> None:
+    await crashes.database.run(lambda db: change_limit(db, crashes.engine.project, "pool", "gpu", 1))
+
+    async def provoke() -> Look:
+        await crashes.submit(a_job(pool="gpu"))
+        return over(crashes, await crashes.submit(a_job(pool="gpu")))
+
+    await dies_at(crashes, point, successor, provoke)
+    await crashes.all_ended(JobState.SUCCEEDED)
+    await crashes.nothing_is_left_or_lost()
+    assert crashes.ran() == [f"{n} {task} 1" for n in crashes.numbers for task in "ab"]
+
+
+@BOTH_WAYS
 @pytest.mark.parametrize("point", SWEEPS)
 async def test_a_death_during_a_sweep_leaves_no_ownerless_session(crashes: Crashes, point: str, successor: str) -> None:
     async def provoke() -> Look:
@@ -198,6 +215,4 @@ def test_every_crash_point_of_the_source_is_listed_here() -> None:
         for name in re.findall(r'crash_point\("([a-z_.]+)"\)', file.read_text())
     ]
     events = {p for p in [*STARTS, *ENDS, *RETRIES, *CANCELS] if p.startswith(("task.", "job."))}
-    assert sorted(calls) == sorted({*STARTS, *ENDS, *RETRIES, *CANCELS, *SWEEPS, *SUBMITS} - events)
-
-
+    assert sorted(calls) == sorted({*STARTS, *ENDS, *RETRIES, *CANCELS, *GRANTS, *SWEEPS, *SUBMITS} - events)

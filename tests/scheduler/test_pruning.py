@@ -13,11 +13,12 @@ from fasttrack.db.projects import ensure_project
 from fasttrack.db.retention import EndedJob, lock_ended
 from fasttrack.domain.retention import Kind
 from fasttrack.domain.states import InstanceState, JobState
-from fasttrack.errors import Unavailable
+from fasttrack.errors import Conflict, Unavailable
 from fasttrack.feed import Cursor, CursorExpired, Feed
 from fasttrack.ids import JobId, ProjectId
 from fasttrack.settings import Settings
-from fasttrack.workflow.prune import give_up_outputs
+from fasttrack.workflow.prune import give_up_outputs, remove_events
+from fasttrack.workflow.rerun import FAILURE, plan_rerun, rerun
 from fasttrack.workflow.retention import change_retention
 from fasttrack_scheduler.backends.simulated import Script, SimulatedBackend
 from fasttrack_scheduler.loops.pruner import Pruner
@@ -37,6 +38,25 @@ async def finish(engine: Engine, *files: str, **request: Any) -> list[JobId]:
     return jobs
 
 
+async def run_again(engine: Engine, job: JobId, start: str = FAILURE) -> JobId:
+    """Run the job again from what failed, or from a task."""
+
+    async def work(db: Any) -> JobId:
+        plan = await plan_rerun(db, engine.project, job, start=start)
+        return (await rerun(db, engine.project, plan, by="ada", now=datetime.now(UTC))).job_id
+
+    return await engine.database.run(work)
+
+
+async def finish_again(engine: Engine, job: JobId) -> list[JobId]:
+    """Run the job again from what failed, to its end."""
+    again = await run_again(engine, job)
+    async with engine.scheduling():
+        await engine.ended(again)
+        await eventually(lambda: _all_placed(engine))
+    return [again]
+
+
 async def _all_placed(engine: Engine) -> bool:
     async with engine.database.transaction() as db:
         return not await db.value("SELECT count(*) FROM event WHERE pos IS NULL")
@@ -44,6 +64,14 @@ async def _all_placed(engine: Engine) -> bool:
 
 def in_days(days: float) -> datetime:
     return datetime.now(UTC) + timedelta(days=days)
+
+
+async def age(engine: Engine, days: int, project: ProjectId | None = None) -> None:
+    """Let the jobs have ended so many days ago, for whoever goes by the database's clock."""
+    async with engine.database.transaction() as db:
+        ended = "ended_at = ended_at - make_interval(days => $1)"
+        await db.execute(f"UPDATE job SET {ended} WHERE project_id = $2", days, project or engine.project)
+        await db.execute("DELETE FROM retention_mark")
 
 
 async def prune(engine: Engine, days: float, *, backend: Any = None, dry_run: bool = False) -> dict[str, Pruned]:
@@ -97,7 +125,6 @@ async def test_a_round_long_after_removes_all_at_once_and_again_nothing(engine: 
     left = await rows(engine)
     assert counts((await prune(engine, 400))["default"]) == {}
     assert await rows(engine) == left
-    assert engine.site.ledger.created[0:] and engine.site.live() == []
 
 
 async def test_what_runs_is_untouched_however_old(engine: Engine) -> None:
@@ -160,6 +187,48 @@ async def test_a_job_that_an_open_job_runs_again_keeps_its_outputs_and_itself(en
         await engine.ended(again)
     # Not passed over for good: the next round takes it.
     assert counts((await prune(engine, 41))["default"])["outputs"] == 2
+
+
+async def test_outputs_that_a_re_run_stands_on_stay_also_those_of_an_earlier_job(engine: Engine) -> None:
+    engine.site.script("b", Script(exit_code=1), Script(exit_code=1), Script(held=True))
+    (first,) = await finish(engine, a_file({"a": "", "b": "a"}))
+    (second,) = await finish_again(engine, first)
+    third = await run_again(engine, second)
+    async with engine.scheduling():
+        await engine.reached(third, "b", InstanceState.RUNNING)
+        assert counts((await prune(engine, 40))["default"]) == {"logs": 3}
+        assert engine.site.outputs >= {first, second}
+        engine.site.finish(engine.site.ledger.created[-1])
+        await engine.ended(third)
+    await prune(engine, 40)
+    assert engine.site.outputs == set()
+    before = await rows(engine)
+    with pytest.raises(Conflict, match=f"the outputs of job {first} are gone by retention"):
+        await run_again(engine, third, start="b")
+    assert await rows(engine) == before
+
+
+async def test_a_re_run_and_a_prune_at_once_agree(engine: Engine) -> None:
+    """Whoever holds the job's row first wins: outputs that are given up are not built upon, and the other way round."""
+    engine.site.script("b", Script(exit_code=1))
+    (job,) = await finish(engine, a_file({"a": "", "b": "a"}))
+    ended = EndedJob(job, (await engine.job(job)).pipeline_id, in_days(0))
+
+    async with engine.database.transaction() as db:
+        plan = await plan_rerun(db, engine.project, job, start=FAILURE)
+        await rerun(db, engine.project, plan, by="ada", now=in_days(0))
+        assert await engine.database.run(lambda other: give_up_outputs(other, [ended], now=in_days(31))) == []
+    assert await engine.database.run(lambda db: give_up_outputs(db, [ended], now=in_days(31))) == []
+
+    (other,) = await finish(engine, a_file({"a": "", "b": "a"}))
+    ended = EndedJob(other, ended.pipeline_id, in_days(0))
+    async with engine.database.transaction() as db:
+        assert await give_up_outputs(db, [ended], now=in_days(31)) == [ended]
+        late = asyncio.create_task(run_again(engine, other))
+        await asyncio.sleep(0.1)
+        assert not late.done(), "it waits to see what comes of it"
+    with pytest.raises(Conflict):
+        await late
 
 
 async def test_a_crash_between_the_mark_and_the_files_is_made_good(engine: Engine) -> None:
@@ -250,22 +319,21 @@ async def test_events_without_a_place_stay_until_they_have_one(engine: Engine) -
 
 async def test_a_scheduler_prunes_by_the_database_s_clock(engine: Engine) -> None:
     (job,) = await finish(engine, a_file({"a": ""}))
-    async with engine.database.transaction() as db:
-        await db.execute("UPDATE job SET ended_at = now() - interval '31 days'")
+    await age(engine, 31)
     pruner = Pruner(engine.database, SimulatedBackend(engine.site), engine.settings)
     assert await pruner.turn() == 600.0
     assert engine.site.outputs == set()
     assert len(await engine.history(job)) > 0
 
 
-async def test_a_project_that_cannot_be_pruned_holds_up_no_other(engine: Engine, project: ProjectId) -> None:
+async def test_a_project_that_cannot_be_pruned_holds_up_no_other(engine: Engine) -> None:
     other = await engine.database.run(lambda db: ensure_project(db, "zeta"))
     theirs = Engine(engine.database, other, engine.settings, None)
     theirs.site = engine.site
     (mine,) = await finish(engine, a_file({"a": ""}))
     await finish(theirs, a_file({"a": ""}))
-    async with engine.database.transaction() as db:
-        await db.execute("UPDATE job SET ended_at = now() - interval '31 days'")
+    await age(engine, 31)
+    await age(engine, 31, other)
 
     class Breaks(SimulatedBackend):
         async def forget_outputs(self, jobs: Any, **more: Any) -> Any:
@@ -312,8 +380,7 @@ async def test_what_another_project_lost_expires_nobody_s_cursor(engine: Engine)
     theirs.site = engine.site
     await finish(theirs, a_file({"a": ""}))
     (mine,) = await finish(engine, a_file({"a": ""}))
-    async with engine.database.transaction() as db:
-        await db.execute("UPDATE job SET ended_at = now() - interval '91 days' WHERE project_id = $1", other)
+    await age(engine, 91, other)
     done = await prune(engine, 0)
     assert done["short"].kinds[Kind.EVENTS].count > 0
     assert (await first_event(feed, start)).job_id == mine
@@ -345,8 +412,6 @@ async def test_a_removal_in_the_middle_expires_those_who_have_not_seen_all_of_it
     start = await feed.here()
     (job,) = await finish(engine, a_file({"a": ""}))
     ended = EndedJob(job, (await engine.job(job)).pipeline_id, in_days(0))
-    from fasttrack.workflow.prune import remove_events
-
     assert (await engine.database.run(lambda db: remove_events(db, engine.project, [ended])))[job].rows == 2
     with pytest.raises(CursorExpired):
         await first_event(feed, Cursor(start.epoch, start.pos + 1))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .loop import Life
 
-FENCE = 20.0
+FENCE = 12.0
 """Seconds in which a create may take effect; every fourth of it bounds one part of its way (`network`)."""
 
 

@@ -125,6 +125,7 @@ class FaultyWire:
 
     def _arrive(self, verb: str, name: str, request: Callable[[], T], answer: asyncio.Future[T]) -> None:
         world, faults = self._world, self._world.faults
+        world.log(f"arrives from {self._life}: {verb} {name}")
         if world.is_cluster_away():
             self._answer(answer, error=SessionBackendUnavailable("the cluster is away"))
             return

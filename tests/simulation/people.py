@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
@@ -43,9 +42,10 @@ class People:
         self._tasks: list[asyncio.Task[None]] = []
         self._lives = 0
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Let everybody do what they want to."""
         self._subscription = self.world.loop.spawn(self._subscribe(), None)
+        await asyncio.sleep(0.1)
         for request in self.world.workload.requests:
             self._tasks.append(self.world.loop.spawn(self._want(request), None))
 
@@ -132,13 +132,9 @@ class People:
         """Reads the feed, drops off every few seconds, and resumes with the last cursor."""
         world = self.world
         feed = Feed(SimDatabase(world, None), world.project)
-        cursor: Cursor | None = None
-        while cursor is None:
-            with suppress(Unavailable):
-                cursor = await feed.here()
-            await asyncio.sleep(0.1)
+        cursor: Cursor = await feed.here()
         while True:
-            stream = feed.follow(cursor, every=1.5)
+            stream = feed.follow(cursor, every=2.5)
             try:
                 async with asyncio.timeout(world.random.uniform(1, 10)):
                     async for cursor, event in stream:

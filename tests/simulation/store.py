@@ -6,7 +6,9 @@ statements, and locks, skipped rows and lost updates are those of PostgreSQL its
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import asyncpg
 
 from fasttrack.db import Database
 from fasttrack.db.engine import Db, is_transient
+from fasttrack.db.tables import metadata
 from fasttrack.errors import Unavailable
 
 from .loop import Life
@@ -47,7 +50,8 @@ class Transaction(AbstractAsyncContextManager[Db]):
         """Taken with the first statement that needs one."""
         self._is_open = False
         self._is_slow = False
-        self._has_written = False
+        self._written: set[str] = set()
+        """Tables that it may have changed."""
         self._events: list[tuple[Any, ...]] = []
 
     async def __aenter__(self) -> Db:
@@ -75,7 +79,7 @@ class Transaction(AbstractAsyncContextManager[Db]):
             raise Unavailable("the database cannot be used right now: the connection was lost")
         self._commit()
         await world.crash_point(self.life, "after a commit")
-        if self._has_written and world.faults.loses_commit(self.life):
+        if self._written and world.faults.loses_commit(self.life):
             world.saw("commit lost on the way back")
             raise Unavailable("the database cannot be used right now: the connection was lost")
         await world.tick()
@@ -88,8 +92,8 @@ class Transaction(AbstractAsyncContextManager[Db]):
     def _commit(self) -> None:
         self._require_open()
         self._end("COMMIT")
-        if self._has_written:
-            self._world.answers.clear()
+        for table in self._written:
+            self._world.changes[table] += 1
         self._world.watch.committed(self._events)
 
     def _end(self, verb: str) -> None:
@@ -111,18 +115,19 @@ class Transaction(AbstractAsyncContextManager[Db]):
         self._require_open()
         if sql == _CLOCK:
             return world.now()
-        # Nothing was committed since this was asked the last time, and nobody holds anything: the answer is the same.
-        is_alone = self._connection is None and world.transactions == [self]
-        key = (verb, sql, repr(args)) if is_alone and "now()" not in sql and "clock_timestamp()" not in sql else None
+        # Its tables have not changed since it was asked the last time, and nobody holds a lock: the answer is the same.
+        is_alone = not self._is_slow and not self._written and world.transactions == [self]
+        is_timeless = "now()" not in sql and "clock_timestamp()" not in sql
+        key = (verb, sql, repr(args), self._versions(sql)) if is_alone and is_timeless else None
         if key is not None and key in world.answers:
             return world.answers[key]
-        if self._is_slow or key is None or "UPDATE" in sql or not sql.startswith("SELECT"):
+        if self._connection or key is None or "UPDATE" in sql or not sql.startswith("SELECT"):
             connection = self._begun()
         else:
             connection = world.postgres.idle[-1]  # a read of its own needs no transaction
         answer = world.postgres.wait(getattr(connection, verb)(sql, *args))
         if not sql.startswith("SELECT") and answer not in ("UPDATE 0", "INSERT 0 0", "DELETE 0", []):
-            self._has_written = True
+            self._written |= tables_of(sql)
         elif key is not None:
             world.answers[key] = answer
         if sql.startswith("INSERT INTO event"):
@@ -134,6 +139,9 @@ class Transaction(AbstractAsyncContextManager[Db]):
         return answer
 
 
+    def _versions(self, sql: str) -> tuple[int, ...]:
+        return tuple(self._world.changes[table] for table in sorted(tables_of(sql)))
+
     def _begun(self) -> asyncpg.Connection:
         postgres = self._world.postgres
         if self._connection is None:
@@ -142,6 +150,12 @@ class Transaction(AbstractAsyncContextManager[Db]):
         elif self._is_slow:
             postgres.move_clock(self._connection, self._world.now())
         return self._connection
+
+
+@cache
+def tables_of(sql: str) -> frozenset[str]:
+    """Every table that a statement names."""
+    return frozenset(re.findall(r"\w+", sql)) & metadata.tables.keys()
 
 
 _CLOCK = "SELECT clock_timestamp()"

@@ -40,7 +40,7 @@ class Workload:
                 cancel_after=random.uniform(0, 30) if random.random() < 0.35 else None,
                 asks_twice=random.random() < 0.2,
             )
-            for number in range(random.randint(3, 6))
+            for number in range(random.randint(3, 5))
         ]
         return cls(files, requests)
 

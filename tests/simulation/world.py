@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random as global_random
+from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -24,11 +27,12 @@ from fasttrack.domain.pipeline import Pipeline
 from fasttrack.ids import ProjectId
 from fasttrack.settings import Settings
 from fasttrack.workflow.publish import publish
-from fasttrack_scheduler.service import Scheduler
+from fasttrack_scheduler.service import Scheduler, engine_policy
 
 from .cluster import Cluster, Session
 from .faults import Faults
 from .loop import LIFE, Life, VirtualLoop
+from .mutation import Mutation
 from .network import ClusterBackend, FaultyWire, Listener
 from .people import People
 from .postgres import Postgres
@@ -39,8 +43,8 @@ from .workload import Workload
 BEGINNING = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SCHEDULERS = 3
 SETTINGS = Settings(
-    reconcile_interval=3,
-    observe_interval=4,
+    reconcile_interval=4,
+    observe_interval=5,
     sweep_interval=10,
     lost_after=20,
     terminate_grace=5,
@@ -52,11 +56,11 @@ _BOX = SecretBox(bytes(32))
 class World:
     """Everything there is."""
 
-    def __init__(self, seed: int, postgres: Postgres, *, mutation: Any = None, trace: bool = False) -> None:
+    def __init__(self, seed: int, postgres: Postgres, *, mutation: Mutation | None = None, trace: bool = False) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.faults = Faults.draw(Random(f"faults {seed}"))
-        self.chaos = Random(f"length {seed}").uniform(60, 150)
+        self.chaos = Random(f"length {seed}").uniform(40, 100)
         self.workload = Workload.draw(Random(f"work {seed}"), within=self.chaos)
         self.postgres = postgres
         self.loop = VirtualLoop(Random(f"order {seed}"))
@@ -68,8 +72,10 @@ class World:
         self.cluster.on_change = self._hint
         self.cluster.on_create = self.watch.created
         self.transactions: list[Transaction] = []
-        self.answers: dict[tuple[str, str, str], Any] = {}
-        """What the database would answer again as long as nothing is committed (`store`)."""
+        self.changes: Counter[str] = Counter()
+        """Per table, how many commits may have changed it."""
+        self.answers: dict[tuple[Any, ...], Any] = {}
+        """What the database would answer again (`store`)."""
         self.schedulers: dict[str, tuple[Life, Scheduler]] = {}
         self.listeners: list[Listener] = []
         self.versions: list[tuple[VersionRecord, Pipeline]] = []
@@ -116,8 +122,8 @@ class World:
         global_random.seed(self.seed)
         ids.make_ids_with(self.new_id)
         try:
-            asyncio.set_event_loop(None)
-            self.loop.run_until_complete(self._run())
+            with self.mutation.patch(self) if self.mutation is not None else nullcontext():
+                self.loop.run_until_complete(self._run())
         except AssertionError as error:
             self.watch.violate(type(error).__name__, str(error))
         finally:
@@ -131,10 +137,10 @@ class World:
 
         await self._publish()
         people = People(self)
+        await people.begin()
         for number in range(SCHEDULERS):
             self.start(f"scheduler-{number}", 1)
         nemesis = self.loop.spawn(self._nemesis(), None)
-        people.begin()
         while self.elapsed() < self.chaos and not self.watch.violations:
             await asyncio.sleep(1)
         nemesis.cancel()
@@ -142,6 +148,7 @@ class World:
         late = self.faults.latest + 2 * SETTINGS.sweep_interval.total_seconds() + 5
         await people.are_done(at_least=late)
         if not self.watch.violations:
+            await asyncio.sleep(6)  # the last events are placed and read
             check(self, people)
         self.watch.violations += [f for f in self.loop.failures if "Task exception" in f]
 
@@ -168,6 +175,7 @@ class World:
         context_life = LIFE.set(life)  # what its constructor makes belongs to it
         scheduler = Scheduler(SETTINGS, SimDatabase(self, life), backend, _BOX)
         LIFE.reset(context_life)
+        scheduler.reconciler.follow(replace(engine_policy(SETTINGS, backend), look_again=timedelta(seconds=4)))
         self.schedulers[process] = (life, scheduler)
         self.log(f"start {life}")
         self.loop.spawn(_live(scheduler), life)

@@ -201,8 +201,10 @@ async def _print_history(call: Invocation, bench: Workbench, record: JobRecord) 
             else:
                 call.out.text(f"{event.seq:>4}  {moment(event.at)[:11]}{event_line(event)}")
         if len(page) < page_size:
-            return
+            break
         after = page[-1].seq
+    if not page and not after:
+        call.out.say(f"The history of this job is not kept any more; it ended {moment(record.ended_at)}.")
 
 
 async def _print_job(call: Invocation, bench: Workbench, record: JobRecord) -> None:
@@ -248,6 +250,7 @@ def _facts(record: JobRecord, now: object) -> list[tuple[str, str]]:
         ("started", moment(record.started_at)),
         ("ended", moment(record.ended_at)),
         ("took", duration((record.ended_at or now) - record.created_at)),
+        ("outputs removed", moment(record.pruned_at)),
         ("tasks", f"{record.tasks - record.open_tasks} of {record.tasks} are over"),
     ]
 

@@ -31,6 +31,16 @@ def moment(value: datetime | None) -> str:
     return value.strftime("%Y-%m-%dT%H:%M:%SZ") if value is not None else ""
 
 
+def file_size(count: int) -> str:
+    """`17 bytes`, `4 KiB`, `1.5 GiB`."""
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
 def how_it_ended(failure: FailureClass | None, exit_code: int | None) -> str:
     """`user, exit code 3`; empty when it ended well or has not ended."""
     said = [failure.value] if failure is not None else []

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import asyncpg
 import orjson
 from sqlalchemy import event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ..errors import Unavailable
@@ -23,8 +24,9 @@ from ..errors import Unavailable
 T = TypeVar("T")
 
 TRIES = 5
-# serialization, deadlock, lock timeout, admin shutdown, crash shutdown, cannot connect now, too many connections, not accepting connections
-_TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "55000"}
+# serialization, deadlock, lock timeout, admin shutdown, crash shutdown, cannot connect now, too many connections, not
+# accepting connections, read-only (after a failover), left idle in a transaction (a process that was stopped), disk full
+_TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "55000", "25006", "25P03", "53100"}
 
 _SESSION = {
     "application_name": "fasttrack",
@@ -80,11 +82,16 @@ class Database:
             async with self._engine.connect() as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
                 assert driver is not None
+                has_begun = False
                 try:
                     async with driver.transaction():
+                        has_begun = True
                         yield Db(driver)
-                except BaseException:
-                    if driver.is_closed():
+                except BaseException as error:
+                    # A cancellation may cut off BEGIN, COMMIT or ROLLBACK themselves. Whoever had the connection next
+                    # would be inside that transaction, and what it commits would never be.
+                    is_open = not has_begun or driver.is_closed() or driver.is_in_transaction()
+                    if is_open or isinstance(error, asyncpg.InternalClientError):
                         await connection.invalidate()
                     raise
         except Exception as error:
@@ -128,6 +135,12 @@ def connect(url: str, *, pool_size: int = 8) -> Database:
     def _speak_json(connection: Any, _record: object) -> None:
         connection.run_async(_set_json_codec)
 
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _refuse_dead(connection: Any, _record: object, _proxy: object) -> None:
+        # Ended by the server while nobody used it, and then probably not the only one: make new ones.
+        if connection.driver_connection.is_closed():
+            raise InvalidatePoolError
+
     return Database(engine)
 
 
@@ -149,7 +162,8 @@ def is_transient(error: BaseException) -> bool:
     state = getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None)
     if state is not None:
         return state in _TRANSIENT or state.startswith("08")
-    return isinstance(error, OSError | asyncpg.InterfaceError | TimeoutError) or (
+    # InternalClientError: the server ended the connection just when a statement was about to be sent.
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | TimeoutError) or (
         type(error).__module__.startswith("sqlalchemy.exc")
         and type(error).__name__ in ("TimeoutError", "InterfaceError")
     )

@@ -7,7 +7,7 @@ rather than wait (`give_way`). Everything is found by index and from a mark on, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -45,7 +45,7 @@ class EndedJob:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How many rows, and how many bytes they took."""
+    """How many rows, and their bytes as text: about what they take, and the same however the server reads them."""
 
     rows: int
     size: int
@@ -178,6 +178,18 @@ async def needed_by_reruns(db: Db, jobs: Sequence[EndedJob]) -> set[JobId]:
     return {JobId(r["id"]) for r in rows}
 
 
+async def hold_outputs(db: Db, jobs: Collection[JobId]) -> set[JobId]:
+    """Have the outputs of these jobs stay until the transaction ends; those whose outputs are gone, or going.
+
+    Whoever makes a job that stands on them asks in the transaction that makes it: from its commit on,
+    `needed_by_reruns` keeps them.
+    """
+    rows = await db.rows(
+        "SELECT id FROM job WHERE id = ANY($1::uuid[]) AND pruned_at IS NULL ORDER BY id FOR KEY SHARE", list(jobs)
+    )
+    return set(jobs) - {JobId(r["id"]) for r in rows}
+
+
 async def mark_pruned(db: Db, jobs: Sequence[JobId], now: datetime) -> None:
     """Say of these jobs that their outputs go from here on. Needs their rows held."""
     await db.execute("UPDATE job SET pruned_at = $2 WHERE id = ANY($1::uuid[]) AND pruned_at IS NULL", jobs, now)
@@ -196,7 +208,7 @@ async def delete_events(db: Db, project: ProjectId, jobs: Sequence[EndedJob]) ->
                DELETE FROM event AS e WHERE e.ctid = ANY(ARRAY(
                    SELECT ctid FROM event WHERE job_id = ANY($1::uuid[]) AND pos IS NOT NULL
                    ORDER BY job_id, seq LIMIT $2 FOR UPDATE SKIP LOCKED))
-               RETURNING e.job_id, e.pos, pg_column_size(e.*) AS size)
+               RETURNING e.job_id, e.pos, octet_length(e::text) AS size)
            SELECT job_id, count(*) AS rows, sum(size)::bigint AS size, max(pos) AS newest FROM gone GROUP BY job_id""",
         [j.id for j in jobs],
         BATCH,
@@ -210,7 +222,7 @@ async def delete_events(db: Db, project: ProjectId, jobs: Sequence[EndedJob]) ->
 async def count_events(db: Db, jobs: Sequence[EndedJob]) -> dict[JobId, Removed]:
     """What `delete_events` would remove of each of these jobs, in the end."""
     rows = await db.rows(
-        """SELECT e.job_id, count(*) AS rows, sum(pg_column_size(e.*))::bigint AS size
+        """SELECT e.job_id, count(*) AS rows, sum(octet_length(e::text))::bigint AS size
            FROM event e WHERE e.job_id = ANY($1::uuid[]) AND e.pos IS NOT NULL GROUP BY e.job_id""",
         [j.id for j in jobs],
     )
@@ -222,12 +234,12 @@ _CHILDREN = (
     """DELETE FROM attempt AS d WHERE d.ctid = ANY(ARRAY(
            SELECT a.ctid FROM task_instance i JOIN attempt a ON a.instance_id = i.id WHERE i.job_id = ANY($1::uuid[])
            LIMIT $2 FOR UPDATE OF a SKIP LOCKED))
-       RETURNING pg_column_size(d.*) AS size""",
+       RETURNING octet_length(d::text) AS size""",
     """DELETE FROM task_instance AS d WHERE d.ctid = ANY(ARRAY(
            SELECT i.ctid FROM task_instance i WHERE i.job_id = ANY($1::uuid[])
              AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.instance_id = i.id)
            LIMIT $2 FOR UPDATE SKIP LOCKED))
-       RETURNING pg_column_size(d.*) AS size""",
+       RETURNING octet_length(d::text) AS size""",
 )
 
 
@@ -240,13 +252,17 @@ async def delete_children(db: Db, jobs: Sequence[JobId]) -> Removed:
     return Removed(0, 0)
 
 
+# Without what retention itself writes into it, so that a dry run tells what a real one does.
+_JOB_SIZE = "octet_length((to_jsonb(j) - 'pruned_at')::text)"
+
+
 async def delete_jobs(db: Db, jobs: Sequence[JobId]) -> dict[JobId, int]:
     """Remove those of these jobs of which nothing else is left, with their idempotency keys; the bytes of each row."""
     rows = await db.rows(
         f"""DELETE FROM job AS j WHERE j.id = ANY($1::uuid[]) AND j.{_OVER}
               AND NOT EXISTS (SELECT 1 FROM event e WHERE e.job_id = j.id)
               AND NOT EXISTS (SELECT 1 FROM task_instance i WHERE i.job_id = j.id)
-            RETURNING j.id, j.ended_at, pg_column_size(j.*) AS size""",
+            RETURNING j.id, j.ended_at, {_JOB_SIZE} AS size""",
         jobs,
     )
     if rows:
@@ -262,9 +278,9 @@ async def delete_jobs(db: Db, jobs: Sequence[JobId]) -> dict[JobId, int]:
 async def weigh_jobs(db: Db, jobs: Sequence[EndedJob]) -> dict[JobId, int]:
     """The bytes of these jobs' rows, with those of their instances and attempts."""
     rows = await db.rows(
-        """SELECT j.id, pg_column_size(j.*)
-                  + coalesce((SELECT sum(pg_column_size(i.*)) FROM task_instance i WHERE i.job_id = j.id), 0)
-                  + coalesce((SELECT sum(pg_column_size(a.*)) FROM task_instance i JOIN attempt a ON a.instance_id = i.id
+        f"""SELECT j.id, {_JOB_SIZE}
+                  + coalesce((SELECT sum(octet_length(i::text)) FROM task_instance i WHERE i.job_id = j.id), 0)
+                  + coalesce((SELECT sum(octet_length(a::text)) FROM task_instance i JOIN attempt a ON a.instance_id = i.id
                               WHERE i.job_id = j.id), 0) AS size
            FROM job j WHERE j.id = ANY($1::uuid[])""",
         [j.id for j in jobs],

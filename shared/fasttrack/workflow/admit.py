@@ -67,6 +67,12 @@ async def hold_back(db: Db, decisions: Sequence[JobDecision], *, ageing: timedel
             if surplus > 0:
                 reason = f"job {job.number} of the pipeline took its place"
                 asked |= await cancel_older(db, older[:surplus], reason, now)
+    for decision in decisions:
+        if decision.job.id in asked:
+            # It was asked behind the back of this very pass, which holds its row: what was read of it is older.
+            decision.job.seq += 1
+            decision.job.cancel_requested_at = now
+            decision.due(now)
     return asked
 
 

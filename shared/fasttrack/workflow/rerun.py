@@ -14,6 +14,7 @@ from ..db import Db
 from ..db.feed import read_history
 from ..db.jobs import InstanceRecord, JobRecord, find_job, list_instances
 from ..db.pipelines import VersionRecord, find_version, list_versions
+from ..db.retention import hold_outputs
 from ..domain import dag
 from ..domain.job import ParamValue
 from ..domain.pipeline import Pipeline
@@ -87,8 +88,7 @@ async def plan_rerun(
         raise InvalidRun(f"nothing of job {job} failed; name a task to start from, or run it again as a whole")
     kept = [task.name for task in pipeline.tasks if task.index not in again]
     reuse = {n: before[n].reused_from or job for n in kept if before[n].state is InstanceState.SUCCEEDED}
-    if reuse and origin.pruned_at is not None:
-        raise Conflict(f"the outputs of job {job} are gone by retention; only the whole job can be run again")
+    await _require_outputs(db, reuse)
     known = {param.name for param in pipeline.params}
     return RerunPlan(
         origin=origin,
@@ -108,6 +108,7 @@ async def rerun(
     db: Db, project: ProjectId, plan: RerunPlan, *, by: str, now: datetime, key: str | None = None
 ) -> Submitted:
     """Make the job that the plan describes. Needs the plan's transaction, or one after it; see `submit`."""
+    await _require_outputs(db, plan.reuse)
     request = RunRequest(
         params=plan.params,
         skip=plan.skips,
@@ -117,6 +118,13 @@ async def rerun(
         reuse=plan.reuse,
     )
     return await submit(db, project, plan.version, plan.pipeline, request, now=now)
+
+
+async def _require_outputs(db: Db, reuse: Mapping[str, JobId]) -> None:
+    """Pass if the outputs that are reused are there; they stay until the transaction ends, and then while the job runs."""
+    gone = sorted(await hold_outputs(db, set(reuse.values()))) if reuse else []
+    if gone:
+        raise Conflict(f"the outputs of job {gone[0]} are gone by retention; only the whole job can be run again")
 
 
 def _runs_again(pipeline: Pipeline, before: Mapping[str, InstanceRecord], start: str) -> frozenset[int]:

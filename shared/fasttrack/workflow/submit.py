@@ -24,7 +24,7 @@ from ..domain.job import Job, JobSnapshot, ParamValue, TaskInstance
 from ..domain.pipeline import Collision, Pipeline, Task, TaskKind
 from ..domain.states import InstanceState, JobState
 from ..domain.transitions import JobDecision
-from ..errors import Conflict, InvalidRun
+from ..errors import Conflict, InvalidRun, Unavailable
 from ..ids import InstanceId, JobId, PipelineId, ProjectId, new_id
 
 
@@ -125,6 +125,8 @@ async def submit(
     _begin(decision, skipped, reused, refused, _submitted_payload(version, pipeline, request, params))
     instances = [decision.snapshot.instances[task.index] for task in pipeline.tasks]
     if not await insert_job(db, job, instances, names=[t.name for t in pipeline.tasks], by=request.by):
+        if await find_job(db, project, identifier) is not None:
+            raise Unavailable(f"an earlier try to submit job {identifier} has only now been committed")
         raise Conflict(f"job {identifier} exists already")
     await append_events(db, decision.events)
     return Submitted(identifier, job.number, is_new=True, refused=refused)

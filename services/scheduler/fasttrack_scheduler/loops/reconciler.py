@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import structlog
 
-from fasttrack.crashpoints import crash_points
+from fasttrack.crashpoints import crash_point, crash_points
 from fasttrack.db import Database
 from fasttrack.db.passes import due_jobs, set_aside
 from fasttrack.domain.decision import EnginePolicy
@@ -31,7 +31,8 @@ from ..effects import Decided
 log = structlog.get_logger()
 
 _SET_ASIDE = timedelta(minutes=1)
-_BUSY_REST = 0.02  # another scheduler holds the job for the time of one pass
+_BUSY_REST = 0.02  # another scheduler holds the job for the time of one pass …
+_LONGEST_BUSY_REST = 0.5  # … or much longer, if it hangs: its locks last until the database ends its transaction
 
 
 class Reconciler:
@@ -55,6 +56,7 @@ class Reconciler:
         self._dirty: dict[JobId, None] = {}
         self._facts: dict[JobId, list[Fact]] = {}
         self._next_scan = 0.0
+        self._busy_rest = _BUSY_REST
         self.wake = asyncio.Event()
 
     def follow(self, policy: EnginePolicy) -> None:
@@ -93,7 +95,9 @@ class Reconciler:
             return 0.0
         self._keep(passed.busy, {job: facts[job] for job in passed.busy if job in facts})
         if passed.busy and len(self._dirty) == len(passed.busy):
-            return _BUSY_REST
+            rest, self._busy_rest = self._busy_rest, min(self._busy_rest * 2, _LONGEST_BUSY_REST)
+            return rest
+        self._busy_rest = _BUSY_REST
         return 0.0 if self._dirty else self._until_next_scan()
 
     def _until_next_scan(self) -> float:
@@ -129,6 +133,7 @@ class Reconciler:
             granted = await self._database.run(
                 lambda db, project=project: grant_slots(db, project, ageing=self._policy.ageing)  # type: ignore[misc]
             )
+            crash_point("grant.after_commit")
             self._dirty.update(dict.fromkeys(granted))
         if passed.next_due is not None:
             # Both times are the database's: this machine's clock may be wrong, and would make us spin or sleep.

@@ -1,0 +1,70 @@
+"""The bench works: a tiny run brings up its own servers, does exactly what it says, and tells it in the agreed form."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from bench.measures import Target, percentile
+from bench.report import BEGIN, END
+
+ROOT = Path(__file__).parents[2]
+TASKS = 5
+
+
+async def test_a_tiny_run_does_every_task_once_and_tells_so(tmp_path: Path) -> None:
+    told, page = tmp_path / "told.json", tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench", "W1", "W2", "--tasks", str(TASKS), "--repeat", "1"),
+        *("--json", str(told), "--markdown", str(page)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, progress = await process.communicate()
+    assert process.returncode == 0, progress.decode()
+
+    made = json.loads(told.read_text())
+    assert (made["format"], made["ok"]) == (1, True)
+    assert list(made["workloads"]) == ["W1", "W2"]
+    for workload in made["workloads"].values():
+        assert workload["fault"] == ""
+        assert workload["counts"] == {
+            "jobs": 1,
+            "succeeded": 1,
+            "tasks": TASKS,
+            "tasks_succeeded": TASKS,
+            "attempts": TASKS,
+        }
+        assert len(workload["rounds"]) == len(workload["floors"]) == 1
+        assert workload["figures"]["passes"] > 0
+        assert workload["figures"]["commits_per_task"] > 0
+    assert [(row["workload"], row["measure"]) for row in made["rows"]] == [
+        ("W1", "ms_per_hop"),
+        ("W1", "commits_per_task"),
+        ("W2", "tasks_per_s"),
+    ]
+    assert all(row["value"] > 0 for row in made["rows"])
+
+    text = page.read_text()
+    assert text.startswith(f"before\n{BEGIN}\n")
+    assert text.endswith(f"{END}\nafter\n")
+    assert "| W1 | time per hop, ms |" in text
+    assert "old" not in text
+
+
+def test_a_target_is_met_by_its_limit_or_by_its_ratio_to_the_floor() -> None:
+    quick = Target("W1", "ms_per_hop", 3.5, 2.0)
+    assert (quick.is_met(3.5), quick.is_met(3.6)) == (True, False)
+    assert (quick.is_ratio_met(3.6, 1.8), quick.is_ratio_met(3.7, 1.8)) == (True, False)
+    assert not quick.is_ratio_met(3.6, None)
+    much = Target("W2", "tasks_per_s", 1800, 0.25)
+    assert (much.is_met(1800), much.is_met(1799)) == (True, False)
+    assert (much.is_ratio_met(1000, 4000), much.is_ratio_met(999, 4000)) == (True, False)
+
+
+def test_a_percentile_is_a_value_that_was_measured() -> None:
+    assert percentile([3.0, 1.0, 2.0], 50) == 2.0
+    assert percentile(list(range(1, 101)), 95) == 95
+    assert percentile([7.0], 99) == 7.0
