@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from fasttrack.db import Database
@@ -39,11 +41,13 @@ async def one_pass(engine: Engine, policy: EnginePolicy = QUICK):  # type: ignor
     return await engine.database.run(work)
 
 
-def quick(engine: Engine):  # type: ignore[no-untyped-def]
+@asynccontextmanager
+async def quick(engine: Engine) -> AsyncIterator[None]:
     """A scheduler with fences and looks of a test's size."""
     scheduler = engine.scheduler()
-    scheduler.reconciler._policy = QUICK
-    return scheduler
+    async with scheduler.running():
+        scheduler.reconciler.follow(QUICK)
+        yield
 
 
 async def test_twenty_jobs_under_two_schedulers_run_each_task_exactly_once(engine: Engine) -> None:
@@ -64,7 +68,7 @@ async def test_a_scheduler_that_dies_after_the_intent_leaves_one_session_to_its_
     passed = await one_pass(engine)
     assert [type(e) for e in passed.effects] == [CreateSession]
     assert (await engine.states(job)) == {"a": InstanceState.STARTING}
-    async with quick(engine).running():
+    async with quick(engine):
         assert await engine.ended(job) is JobState.SUCCEEDED
     assert list(engine.site.ledger.create_calls.values()) == [1]
 
@@ -80,7 +84,7 @@ async def test_a_scheduler_that_dies_after_the_create_leaves_a_session_to_adopt(
     effects.submit(passed.effects, Decided(passed.now, asyncio.get_running_loop().time()))
     await effects.finish()
     assert len(lost) == 1
-    async with quick(engine).running():
+    async with quick(engine):
         assert await engine.ended(job) is JobState.SUCCEEDED
     assert list(engine.site.ledger.create_calls.values()) == [1]
 
@@ -88,7 +92,7 @@ async def test_a_scheduler_that_dies_after_the_create_leaves_a_session_to_adopt(
 async def test_an_answer_that_was_lost_is_settled_by_looking_the_name_up(engine: Engine) -> None:
     engine.site.script("a", Script(lost_answers=1))
     job = await engine.submit(a_file({"a": "", "b": "a"}))
-    async with quick(engine).running():
+    async with quick(engine):
         assert await engine.ended(job) is JobState.SUCCEEDED
     assert set(engine.site.ledger.create_calls.values()) == {1}
     assert set(engine.site.ledger.executions.values()) == {1}
@@ -97,7 +101,7 @@ async def test_an_answer_that_was_lost_is_settled_by_looking_the_name_up(engine:
 async def test_a_backend_that_is_away_fails_nothing(engine: Engine) -> None:
     engine.site.script("a", Script(held=True))
     job = await engine.submit(a_file({"a": "", "b": "a"}))
-    async with quick(engine).running():
+    async with quick(engine):
         await engine.reached(job, "a", InstanceState.RUNNING)
         engine.site.is_away = True
         await asyncio.sleep(0.5)  # long enough for several questions without an answer
@@ -110,7 +114,7 @@ async def test_a_backend_that_is_away_fails_nothing(engine: Engine) -> None:
 async def test_a_session_that_vanishes_is_lost_and_tried_again(engine: Engine) -> None:
     engine.site.script("a", Script(held=True), Script())
     job = await engine.submit(a_file({"a": ""}))
-    async with quick(engine).running():
+    async with quick(engine):
         await engine.reached(job, "a", InstanceState.RUNNING)
         engine.site.forget(engine.site.ledger.created[0])
         assert await engine.ended(job) is JobState.SUCCEEDED
@@ -142,7 +146,7 @@ async def test_a_session_nobody_owns_is_ended_at_the_second_sight(engine: Engine
     job = await engine.submit(a_file({"a": ""}))
     passed = await one_pass(engine)
     await engine.cancel(job)
-    async with quick(engine).running():
+    async with quick(engine):
         assert await engine.ended(job) is JobState.CANCELLED
         effects = Effects(
             engine.database, SimulatedBackend(engine.site, fence=timedelta(hours=1)), engine.box, engine.settings,

@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import structlog
 
 from fasttrack.db import Database
 from fasttrack.db.secrets import SecretBox
 from fasttrack.domain.decision import EnginePolicy
-from fasttrack.domain.facts import CreateSession, Effect
+from fasttrack.domain.facts import CreateSession, Effect, Fact, SessionSeen
 from fasttrack.doorbell import Doorbell
 from fasttrack.feed import Placer
+from fasttrack.ids import JobId
 from fasttrack.settings import Settings
 
 from .backends.base import SessionBackend
@@ -42,7 +44,6 @@ class Scheduler:
         box: SecretBox,
         doorbell: Doorbell | None = None,
     ) -> None:
-        self._settings = settings
         self._backend = backend
         self._doorbell = doorbell
         self.placer = Placer(database, doorbell)
@@ -54,10 +55,15 @@ class Scheduler:
             on_effects=self._carry_out,
             on_events=self._placing.wake.set,
         )
-        self._effects = Effects(database, backend, box, settings, self.reconciler.learn)
+        self._effects = Effects(database, backend, box, settings, self._answered)
         self._observer = Observer(database, backend, settings, self.reconciler.learn)
         self._sweeper = Sweeper(database, backend, settings)
         self._pruner = Pruner(database, backend, settings)
+
+    def _answered(self, job: JobId, fact: Fact) -> None:
+        if isinstance(fact, SessionSeen) and fact.status.is_terminal:
+            self._observer.settle(fact.name)
+        self.reconciler.learn(job, fact)
 
     def _carry_out(self, effects: Collection[Effect], decided: Decided) -> None:
         for effect in effects:
@@ -70,7 +76,7 @@ class Scheduler:
         """Everything runs while the block does; at its end effects under way are finished, loops are stopped."""
         await self._backend.start()
         # A backend may know only now what its site is called, and jobs are bound to that name.
-        self.reconciler.follow(engine_policy(self._settings, self._backend))
+        self.reconciler.follow(replace(self.reconciler.policy, site=self._backend.site))
         loops = [
             ("reconciler", self.reconciler.turn, self.reconciler.wake),
             ("observer", self._observer.turn, self._observer.wake),

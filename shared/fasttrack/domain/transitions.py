@@ -140,11 +140,16 @@ class JobDecision(Decision):
         if self.is_cancelling and job.state is not JobState.CANCELLING:
             self.move_job(JobState.CANCELLING, reason="ending its sessions")
         if job.state is JobState.RUNNING:
+            self.is_job_changed |= job.reason != self.held_back
             job.reason = self.held_back
         elif self.blocked and job.state is JobState.PENDING:
             self.due(self.now + _ASK_AGAIN)
-        job.next_reconcile_at = min([*self._dues, self.now + self.policy.safety_interval])
-        self.is_job_changed = True
+        # A look that is due already, or later than need be, is moved; an earlier one is harmless and stays unwritten.
+        due = min([*self._dues, self.now + self.policy.safety_interval])
+        stored = job.next_reconcile_at
+        if self.is_job_changed or stored is None or stored <= self.now or due < stored:
+            job.next_reconcile_at = due
+            self.is_job_changed = True
 
     def _failure_reason(self) -> str:
         total = self.job.failed_tasks + self.job.cancelled_tasks

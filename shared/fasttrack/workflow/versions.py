@@ -13,19 +13,34 @@ from ..domain.pipeline import Pipeline
 from ..ids import VersionId
 
 
+class NotCompiled(Exception):
+    """These versions are not at hand: compile them with no transaction open, then do it again."""
+
+    def __init__(self, documents: dict[VersionId, dict[str, Any]]) -> None:
+        self.documents = documents
+        super().__init__(f"{len(documents)} versions are not compiled")
+
+
 class CompiledVersions:
     """Pipelines by version, least recently used ones dropped beyond `size`."""
 
-    def __init__(self, size: int = 256) -> None:
+    def __init__(self, size: int = 256, *, defer: bool = False) -> None:
+        """:param defer: raise `NotCompiled` instead of compiling while the caller holds locks; a large file takes a second."""
         self._size = size
+        self._defer = defer
         self._compiled: OrderedDict[VersionId, Pipeline] = OrderedDict()
 
     async def get(self, db: Db, versions: Collection[VersionId]) -> dict[VersionId, Pipeline]:
-        """The pipelines of these versions; those not at hand are read in one statement."""
+        """The pipelines of these versions; those not at hand are read in one statement.
+
+        :raises NotCompiled: some were not at hand, and `defer` is on; `compile` takes what it carries.
+        """
         missing = set(versions) - self._compiled.keys()
         if missing:
-            for version, document in (await load_specs(db, missing)).items():
-                self.put(version, compile_spec(document))
+            documents = await load_specs(db, missing)
+            if self._defer:
+                raise NotCompiled(documents)
+            self.compile(documents)
         found = {}
         for version in set(versions):
             self._compiled.move_to_end(version)
@@ -33,6 +48,11 @@ class CompiledVersions:
         while len(self._compiled) > max(self._size, len(found)):
             self._compiled.popitem(last=False)
         return found
+
+    def compile(self, documents: dict[VersionId, dict[str, Any]]) -> None:
+        """Have these versions at hand."""
+        for version, document in documents.items():
+            self.put(version, compile_spec(document))
 
     def put(self, version: VersionId, pipeline: Pipeline) -> None:
         """Keep what is compiled already."""

@@ -37,6 +37,7 @@ class Observer:
         self._interval = settings.observe_interval.total_seconds()
         self._learn = learn
         self._hinted: dict[str, None] = {}
+        self._settled: set[str] = set()
         self._jobs: dict[str, JobId] = {}
         # One question at a time: an older answer must not overtake a newer one.
         self._asking = asyncio.Lock()
@@ -47,11 +48,17 @@ class Observer:
         """Remember whose session this is, so that a hint needs no look-up."""
         self._jobs[name] = job
 
+    def settle(self, name: str) -> None:
+        """The end of this session is known from its own create: hints that repeat it are not worth a look."""
+        self._settled.add(name)
+        self._hinted.pop(name, None)
+
     async def turn(self) -> float:
         """Ask about every open session of the site; facts for those that differ from what is stored."""
         async with self._database.transaction() as db:
             stored, asked_at = await open_sessions(db, self._backend.site), await read_clock(db)
         self._jobs = {s.name: s.job_id for s in stored} | {n: j for n, j in self._jobs.items() if n in self._hinted}
+        self._settled.clear()
         for start in range(0, len(stored), _BATCH):
             await self._compare(stored[start : start + _BATCH], asked_at)
         return self._interval
@@ -72,8 +79,9 @@ class Observer:
     async def listen(self) -> None:
         """Collect hints, for ever."""
         async for name in self._backend.events():
-            self._hinted[name] = None
-            self.hint_wake.set()
+            if name not in self._settled:
+                self._hinted[name] = None
+                self.hint_wake.set()
 
     async def hint_turn(self) -> float:
         """Ask about the sessions that were hinted at."""

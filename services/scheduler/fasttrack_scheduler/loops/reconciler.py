@@ -24,7 +24,7 @@ from fasttrack.settings import Settings
 from fasttrack.telemetry import EVENTS, PASS_SECONDS, PASSES
 from fasttrack.workflow.admit import grant_slots
 from fasttrack.workflow.reconcile import Passed, reconcile
-from fasttrack.workflow.versions import CompiledVersions
+from fasttrack.workflow.versions import CompiledVersions, NotCompiled
 
 from ..effects import Decided
 
@@ -52,12 +52,17 @@ class Reconciler:
         self._settings = settings
         self._on_effects = on_effects
         self._on_events = on_events
-        self._versions = CompiledVersions()
+        self._versions = CompiledVersions(defer=True)
         self._dirty: dict[JobId, None] = {}
         self._facts: dict[JobId, list[Fact]] = {}
         self._next_scan = 0.0
         self._busy_rest = _BUSY_REST
         self.wake = asyncio.Event()
+
+    @property
+    def policy(self) -> EnginePolicy:
+        """What it decides by."""
+        return self._policy
 
     def follow(self, policy: EnginePolicy) -> None:
         """Decide by this policy from here on."""
@@ -118,9 +123,13 @@ class Reconciler:
 
     async def _pass(self, jobs: list[JobId], facts: dict[JobId, list[Fact]]) -> Passed:
         began, started = asyncio.get_running_loop().time(), time.perf_counter()
-        passed = await self._database.run(
-            lambda db: reconcile(db, jobs, facts, policy=self._policy, versions=self._versions)
-        )
+        try:
+            passed = await self._database.run(
+                lambda db: reconcile(db, jobs, facts, policy=self._policy, versions=self._versions)
+            )
+        except NotCompiled as missing:
+            self._versions.compile(missing.documents)
+            return await self._pass(jobs, facts)
         PASS_SECONDS.observe(time.perf_counter() - started)
         PASSES.inc()
         crash_points(passed.events, "after_commit")
