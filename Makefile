@@ -43,6 +43,12 @@ bench: $(STAMP) ## Measure how fast it is, beside the floor; writes docs/capabil
 chaos: $(STAMP) ## Kill schedulers, the database and Valkey for two minutes while jobs run, and look for damage
 	@$(BIN)/python -m tests.chaos
 
+simulate: $(STAMP) ## Run many worlds in which everything goes wrong: make simulate SEEDS=2000
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),200)
+
+mutants: $(STAMP) ## Take one safeguard out after the other; the simulation must notice each
+	@$(BIN)/python -m tests.mutants
+
 stories: $(STAMP) ## Run the tests that read like a tutorial
 	@$(BIN)/python -m pytest tests/stories -v
 

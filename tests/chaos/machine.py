@@ -20,6 +20,7 @@ from fasttrack.db import migrate
 from fasttrack.errors import Unavailable
 from fasttrack.settings import Settings
 from fasttrack_cli.servers import Addresses, ensure_servers, server_status, stop_servers
+from fasttrack_cli.servers.processes import is_alive
 
 
 class Machine:
@@ -77,6 +78,7 @@ class Machine:
         async for line in process.stdout:
             if b'"ready"' in line:
                 self._ready.add(number)
+                self.done["schedulers up"] += 1
         code = await process.wait()
         if process.pid not in self._killed:
             self.violations.append(f"scheduler {number} ended by itself with code {code}")
@@ -177,6 +179,9 @@ class Machine:
         [server] = [s for s in await server_status(self._servers) if s.name == name]
         if server.pid is not None:
             os.kill(server.pid, number)
+            async with asyncio.timeout(30):
+                while is_alive(server.pid):
+                    await asyncio.sleep(0.01)
 
     async def _mend(self) -> None:
         async with asyncio.timeout(60):
@@ -184,8 +189,7 @@ class Machine:
                 try:
                     await ensure_servers(self._servers)
                     return
-                except Unavailable as error:
-                    print("DBG", time.time(), error, flush=True)
+                except Unavailable:
                     await asyncio.sleep(0.2)
 
     async def clear_away(self) -> None:

@@ -111,7 +111,7 @@ async def test_json_of_a_submitted_job(stored: CommandLine, file: str) -> None:
     job = answer.json["job"]
     assert set(job) == {
         "id", "pipeline", "pipeline_id", "number", "version", "state", "reason", "params", "submitted_by", "tasks",
-        "open_tasks", "created_at", "started_at", "ended_at",
+        "open_tasks", "created_at", "started_at", "ended_at", "pruned_at",
     }  # fmt: skip
     assert (job["pipeline"], job["number"], job["version"], job["state"]) == ("demo", 1, 1, "PENDING")
     assert (job["params"], job["tasks"], job["started_at"]) == ({"lr": 0.5}, 4, None)

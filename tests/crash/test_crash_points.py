@@ -54,6 +54,7 @@ GRANTS = ["task.succeeded.after_commit", "grant.after_commit"]  # a slot was giv
 SWEEPS = ["sweep.after_read", "sweep.after_end"]
 SUBMITS = ["submit.before_commit", "submit.after_commit"]
 
+pytestmark = pytest.mark.timeout(60)
 BOTH_WAYS = pytest.mark.parametrize("successor", ["the same again", "another one"])
 
 

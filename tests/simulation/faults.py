@@ -41,8 +41,8 @@ class Faults:
     lost_requests: float = 0.0
     lost_answers: float = 0.0
     late_requests: float = 0.0
-    latest: float = FENCE / 8
-    """How late a late create is at most."""
+    is_beyond_fence: bool = False
+    """Whether a create may arrive later than the product is promised: I2 is not claimed then."""
     slow_answers: float = 0.0
     cluster_away_every: float | None = None
 
@@ -51,11 +51,6 @@ class Faults:
     hint_repeats: float = 0.0
     doorbell: float = 0.0
     """Share of rings that arrive."""
-
-    @property
-    def is_beyond_fence(self) -> bool:
-        """Whether a create may arrive later than the product is promised: I2 is not claimed then."""
-        return self.latest > FENCE / 4
 
     @classmethod
     def draw(cls, random: Random) -> Faults:
@@ -66,7 +61,7 @@ class Faults:
             kill_every=pick([None, 5, 15, 40]),
             crash_rate=pick([0, 0.01, 0.03]),
             stop_every=pick([None, None, 20, 40]),
-            clock_step=pick([0, 0, 3600, -3600]),
+            clock_step=pick([0, 3600, -3600]),
             slow_transactions=pick([0, 0.1, 0.4]),
             lost_commits=pick([0, 0.02, 0.05]),
             broken_commits=pick([0, 0.02]),
@@ -74,15 +69,14 @@ class Faults:
             error_rate=pick([0, 0.03, 0.15]),
             lost_requests=pick([0, 0.05, 0.1]),
             lost_answers=pick([0, 0.1, 0.3]),
-            late_requests=pick([0, 0.1, 0.3]),
+            late_requests=pick([0, 0.15, 0.4]),
             slow_answers=pick([0, 0.1]),
             cluster_away_every=pick([None, None, 40]),
             hint_loss=pick([0, 0.2, 1]),
             hint_repeats=pick([0, 0.3]),
             doorbell=pick([0, 0.8]),
         )
-        if faults.late_requests and random.random() < 0.4:
-            faults.latest = FENCE * 3
+        faults.is_beyond_fence = faults.late_requests > 0 and random.random() < 0.4
         return faults
 
     def happens(self, rate: float) -> bool:

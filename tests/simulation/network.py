@@ -110,7 +110,7 @@ class FaultyWire:
             raise SessionBackendUnavailable(random.choice(["HTTP 429", "HTTP 401", "HTTP 503", "connection refused"]))
         on_the_way = random.uniform(0.001, 0.05)
         if faults.happens(faults.late_requests):
-            on_the_way = random.uniform(0.5, faults.latest if verb == "create" else 6.0)
+            on_the_way = random.uniform(0.5, self._latest(name) if verb == "create" else 6.0)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if on_the_way > FENCE:
             world.saw("late create beyond its fence")
@@ -122,6 +122,13 @@ class FaultyWire:
         if verb == "create":
             world.watch.answered.add(name)
         return result
+
+    def _latest(self, name: str) -> float:
+        """How long a create may be on its way: to the end of its fence, or in some worlds far beyond it."""
+        if self._world.faults.is_beyond_fence:
+            return 3 * FENCE
+        fence = self._world.watch.fences.get(name, self._world.now())
+        return max((fence - self._world.now()).total_seconds() - 0.1, 0.5)
 
     def _arrive(self, verb: str, name: str, request: Callable[[], T], answer: asyncio.Future[T]) -> None:
         world, faults = self._world, self._world.faults

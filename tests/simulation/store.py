@@ -18,6 +18,7 @@ from fasttrack.db import Database
 from fasttrack.db.engine import Db, is_transient
 from fasttrack.db.tables import metadata
 from fasttrack.errors import Unavailable
+from fasttrack.ids import session_name
 
 from .loop import Life
 from .postgres import CONNECTIONS
@@ -134,6 +135,9 @@ class Transaction(AbstractAsyncContextManager[Db]):
             self._events += zip(*args, strict=True)
         if sql.startswith("INSERT INTO task_instance"):
             world.watch.instances.update({i: (args[0], n) for i, n in zip(args[1], args[2], strict=True)})  # type: ignore[call-overload]
+        if sql.startswith("INSERT INTO attempt"):
+            for instance, number, until in zip(args[0], args[1], args[11], strict=True):  # type: ignore[call-overload]
+                world.watch.fences[session_name(instance, number)] = until
         if answer and sql.startswith("SELECT id FROM job WHERE id = ANY"):
             world.saw("job held by another scheduler")
         return answer

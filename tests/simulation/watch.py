@@ -52,6 +52,8 @@ class Watch:
         """Names whose create was answered to somebody who was alive."""
         self.unknown_at: dict[str, list[datetime]] = {}
         """When a name was looked up in vain."""
+        self.fences: dict[str, datetime] = {}
+        """Until when a create of that name may arrive."""
         self.seen_alive: set[str] = set()
         """Names that some scheduler was told to be alive."""
         self.instances: dict[UUID, tuple[UUID, int]] = {}

@@ -37,7 +37,7 @@ class Workload:
                 at=random.uniform(0, within * 0.7),
                 pipeline=random.randrange(len(files)),
                 key=f"key-{number}",
-                cancel_after=random.uniform(0, 30) if random.random() < 0.35 else None,
+                cancel_after=random.choice([random.uniform(0, 8), random.uniform(0, 30)]) if random.random() < 0.5 else None,
                 asks_twice=random.random() < 0.2,
             )
             for number in range(random.randint(3, 5))

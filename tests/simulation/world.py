@@ -30,7 +30,7 @@ from fasttrack.workflow.publish import publish
 from fasttrack_scheduler.service import Scheduler, engine_policy
 
 from .cluster import Cluster, Session
-from .faults import Faults
+from .faults import FENCE, Faults
 from .loop import LIFE, Life, VirtualLoop
 from .mutation import Mutation
 from .network import ClusterBackend, FaultyWire, Listener
@@ -145,7 +145,7 @@ class World:
             await asyncio.sleep(1)
         nemesis.cancel()
         self.quiet()
-        late = self.faults.latest + 2 * SETTINGS.sweep_interval.total_seconds() + 5
+        late = (3 * FENCE if self.faults.is_beyond_fence else FENCE) + 2 * SETTINGS.sweep_interval.total_seconds() + 5
         await people.are_done(at_least=late)
         if not self.watch.violations:
             await asyncio.sleep(6)  # the last events are placed and read

@@ -6,7 +6,6 @@ Used by the scheduler's pruner and by `fasttrack prune`. A dry run goes the same
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -221,7 +220,7 @@ class Pruning:
         return [job for job in jobs if job.id not in needed]
 
     async def _forget_logs(self, pruned: Pruned, job: EndedJob) -> None:
-        started = time.monotonic()
+        started = _clock()
         names = await self._read(lambda db: sessions_of(db, job.id))
         if names:
             freed = await self._backend.forget_sessions(names, dry_run=self._dry_run)
@@ -229,7 +228,7 @@ class Pruning:
             await self._rest(started)
 
     async def _forget_outputs(self, pruned: Pruned, job: EndedJob) -> None:
-        started = time.monotonic()
+        started = _clock()
         freed = await self._backend.forget_outputs([(job.pipeline_id, job.id)], dry_run=self._dry_run)
         self._count_files(pruned, Kind.OUTPUTS, job, freed)
         await self._rest(started)
@@ -271,16 +270,21 @@ class Pruning:
 
     async def _batch(self, work: Callable[[Db], Awaitable[T]]) -> T:
         """A transaction that removes, and a rest after it, so that whoever schedules has most of the database."""
-        started = time.monotonic()
+        started = _clock()
         done = await self._database.run(work)
         await self._rest(started)
         return done
 
     async def _rest(self, started: float) -> None:
         if self._pace:
-            await asyncio.sleep((time.monotonic() - started) * self._pace)
+            await asyncio.sleep((_clock() - started) * self._pace)
 
     async def _remember(self, due: Due, kind: Kind, ended_before: datetime) -> None:
         if not self._dry_run:
             site = self._backend.site
             await self._database.run(lambda db: remember(db, due, site, kind, ended_before))
+
+
+def _clock() -> float:
+    """The loop's own time, which a simulation may stretch."""
+    return asyncio.get_running_loop().time()

@@ -141,7 +141,14 @@ async def grant(db: Db, tasks: Sequence[Waiting]) -> set[JobId]:
            WHERE id = ANY($1::uuid[]) AND state = 'READY' AND granted_at IS NULL RETURNING job_id""",
         [t.instance_id for t in tasks],
     )
-    return {JobId(r["job_id"]) for r in rows}
+    jobs = {JobId(r["job_id"]) for r in rows}
+    # Due in the database too: whoever gave the grant may die before it looks at the job. A locked one is being looked at.
+    await db.execute(
+        """UPDATE job SET next_reconcile_at = now() WHERE id IN (
+             SELECT id FROM job WHERE id = ANY($1::uuid[]) AND next_reconcile_at IS NOT NULL FOR UPDATE SKIP LOCKED)""",
+        list(jobs),
+    )
+    return jobs
 
 
 async def make_due(db: Db, *, project: ProjectId | None = None, pipeline: PipelineId | None = None) -> list[JobId]:
