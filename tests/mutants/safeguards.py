@@ -14,7 +14,7 @@ from unittest.mock import patch
 from fasttrack import feed
 from fasttrack.db import Db, passes
 from fasttrack.domain.events import Event
-from fasttrack.domain.facts import BackendAway, Fact, SessionMissing
+from fasttrack.domain.facts import BackendAway, CreateNotSent, Fact, SessionMissing
 from fasttrack.domain.sessions import SessionDecision
 from fasttrack.domain.states import FailureClass
 from fasttrack.ids import parse_session_name, session_name
@@ -146,7 +146,9 @@ def places_in_the_transaction(world: World) -> Iterator[None]:
     ask("ALTER TABLE event ALTER COLUMN pos SET DEFAULT nextval('sim.places')")
 
     async def move_the_head(db: Db) -> tuple[int, int]:
-        await db.execute("UPDATE feed_head SET pos = (SELECT max(pos) FROM event) WHERE pos < (SELECT max(pos) FROM event)")
+        await db.execute(
+            "UPDATE feed_head SET pos = (SELECT max(pos) FROM event) WHERE pos < (SELECT max(pos) FROM event)"
+        )
         return 0, 0
 
     try:
@@ -158,7 +160,7 @@ def places_in_the_transaction(world: World) -> Iterator[None]:
 
 @contextmanager
 def wall_clock_measures_fences(world: World) -> Iterator[None]:
-    look = Effects._look
+    look, create = Effects._look, Effects._create
 
     async def by_the_wall(self: Effects, name: str, *more: Any) -> Fact:
         life = LIFE.get()
@@ -166,7 +168,14 @@ def wall_clock_measures_fences(world: World) -> Iterator[None]:
         fact = await look(self, name, *more)
         return replace(fact, looked_at=asked_at) if isinstance(fact, SessionMissing) else fact
 
-    with patch.object(Effects, "_look", by_the_wall):
+    async def unless_it_is_late(self: Effects, effect: Any, *more: Any) -> Fact:
+        life = LIFE.get()
+        now = world.wall_clock(life.process if life else "")
+        if now > effect.attempt.fence_until - self._backend.fence / 4:
+            return CreateNotSent(effect.name)
+        return await create(self, effect, *more)
+
+    with patch.object(Effects, "_look", by_the_wall), patch.object(Effects, "_create", unless_it_is_late):
         yield
 
 
@@ -187,4 +196,3 @@ MUTANTS = {
     )
 }
 """By name. The ages of a fence and of a lost session are the product's own; a mutant changes nothing else."""
-

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -127,6 +127,8 @@ class Cluster:
         self.ledger = Ledger()
         self.on_change: Callable[[Session], None] = lambda _: None
         self.on_create: Callable[[Session], None] = lambda _: None
+        self.lingering: set[str] = set()
+        """Names whose next session runs until it is ended: a ghost that leaves by itself teaches nothing."""
         self._by_name: dict[str, list[Session]] = {}
         self._waiting: list[Session] = []
         self._busy: set[str] = set()
@@ -143,6 +145,8 @@ class Cluster:
         if any(s.is_live for s in self._by_name.get(spec.name, ())):
             self.ledger.name_taken.append(spec.name)
             raise NameTaken(spec.name)
+        if spec.name in self.lingering:
+            plan = replace(plan, run=None, queued=0)
         session = Session(f"id-{len(self.ledger.sessions)}", spec, plan, self.timers.now())
         self.ledger.sessions.append(session)
         self._by_name.setdefault(spec.name, []).append(session)

@@ -26,6 +26,8 @@ class Faults:
     """Share of commits and requests at which a scheduler dies on the spot."""
     stop_every: float | None = None
     longest_stop: float = 40.0
+    stop_rate: float = 0.0
+    """Share of statements of slow transactions in which their process is stopped, with all that it has locked."""
     clock_step: float = 0.0
     """How wrong the wall clocks of the second half of all processes are."""
 
@@ -61,22 +63,23 @@ class Faults:
             kill_every=pick([None, 5, 15, 40]),
             crash_rate=pick([0, 0.01, 0.03]),
             stop_every=pick([None, None, 20, 40]),
+            stop_rate=pick([0, 0.02, 0.04]),
             clock_step=pick([0, 3600, -3600]),
-            slow_transactions=pick([0, 0.1, 0.4]),
+            slow_transactions=pick([0.05, 0.2, 0.5]),
             lost_commits=pick([0, 0.02, 0.05]),
             broken_commits=pick([0, 0.02]),
             database_away_every=pick([None, None, 40]),
             error_rate=pick([0, 0.03, 0.15]),
             lost_requests=pick([0, 0.05, 0.1]),
             lost_answers=pick([0, 0.1, 0.3]),
-            late_requests=pick([0, 0.15, 0.4]),
+            late_requests=pick([0.05, 0.2, 0.5]),
             slow_answers=pick([0, 0.1]),
             cluster_away_every=pick([None, None, 40]),
             hint_loss=pick([0, 0.2, 1]),
             hint_repeats=pick([0, 0.3]),
             doorbell=pick([0, 0.8]),
         )
-        faults.is_beyond_fence = faults.late_requests > 0 and random.random() < 0.4
+        faults.is_beyond_fence = faults.late_requests > 0 and random.random() < 0.35
         return faults
 
     def happens(self, rate: float) -> bool:

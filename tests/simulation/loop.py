@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-_MOST_PER_SECOND = 20_000
+_MOST_PER_SECOND = 4_000
 """More callbacks than this in one virtual second are a loop that spins."""
 
 
@@ -56,6 +56,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now = 1000.0
         self._second = 0
         self._in_second = 0
+        self.busiest = 0
         self.tasks: list[asyncio.Task[Any]] = []
         """Every task that was made and may not be over: what is dead is kept, so that nothing of it is collected."""
         self.set_task_factory(self._make_task)
@@ -128,6 +129,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if int(self._now) != self._second:
             self._second, self._in_second = int(self._now), 0
         self._in_second += callbacks
+        self.busiest = max(self.busiest, self._in_second)
         if self._in_second > _MOST_PER_SECOND:
             raise Spinning(f"more than {_MOST_PER_SECOND} callbacks in one virtual second")
 

@@ -86,6 +86,8 @@ class People:
             self.world.watch.violate("I12", f"one key, two answers: {jobs}")
         job = self.jobs[request.key] = jobs.pop()
         if request.cancel_after is not None:
+            while not self.world.watch.has_begun(job):
+                await asyncio.sleep(0.2)
             await asyncio.sleep(request.cancel_after)
             await self._cancel(job)
 
@@ -137,7 +139,8 @@ class People:
             stream = feed.follow(cursor, every=2.5)
             try:
                 async with asyncio.timeout(world.random.uniform(1, 10)):
-                    async for cursor, event in stream:
+                    async for reached, event in stream:
+                        cursor = reached
                         self.read.append((event.job_id, event.seq))
                         if world.faults.is_on and world.random.random() < 0.02:
                             break

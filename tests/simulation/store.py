@@ -112,6 +112,9 @@ class Transaction(AbstractAsyncContextManager[Db]):
         world = self._world
         sql = world.mutated(sql)
         if self._is_slow:
+            if self.life is not None and world.faults.happens(world.faults.stop_rate):
+                world.saw("stopped in a transaction")
+                world.stop(self.life, world.random.uniform(0.5, 12))
             await world.tick(slow=True)
         self._require_open()
         if sql == _CLOCK:
@@ -141,7 +144,6 @@ class Transaction(AbstractAsyncContextManager[Db]):
         if answer and sql.startswith("SELECT id FROM job WHERE id = ANY"):
             world.saw("job held by another scheduler")
         return answer
-
 
     def _versions(self, sql: str) -> tuple[int, ...]:
         return tuple(self._world.changes[table] for table in sorted(tables_of(sql)))

@@ -35,6 +35,7 @@ SOMETIMES = frozenset(
         "killed after a request",
         "two requests under one key",
         "late create beyond its fence",
+        "stopped in a transaction",
         "session lost",
     }
 )
@@ -59,6 +60,7 @@ class Watch:
         self.instances: dict[UUID, tuple[UUID, int]] = {}
         """Job and index of each task instance."""
         self._task_states: dict[tuple[UUID, int], InstanceState] = {}
+        self._attempts: Counter[tuple[UUID, int]] = Counter()
         self._job_states: dict[UUID, JobState] = {}
 
     def violate(self, invariant: str, what: str) -> None:
@@ -93,6 +95,7 @@ class Watch:
                 source, target = InstanceState(payload["from"]), InstanceState(payload["to"])  # type: ignore[assignment]
                 legal = target in INSTANCE_MOVES[source]  # type: ignore[index]
                 self._task_states[job, task] = target  # type: ignore[assignment]
+                self._attempts[job, task] = payload.get("attempt", self._attempts[job, task])
                 self._recognise(source, target, payload)  # type: ignore[arg-type]
             if not legal or source is not at:
                 self.violate("I6", f"{kind} of {job} task {task}: {source} → {target}, and it was {at}")
@@ -110,6 +113,19 @@ class Watch:
     def unknown(self, name: str) -> None:
         """A name was looked up, and there is no session of it."""
         self.unknown_at.setdefault(name, []).append(self.world.now())
+
+    def has_begun(self, job: UUID) -> bool:
+        """Whether something was started in the job, or it is over."""
+        return self._job_states.get(job, JobState.PENDING) is not JobState.PENDING
+
+    def is_over(self, name: str) -> bool:
+        """Whether the attempt of that name has ended, so that a session of it would be nobody's."""
+        instance, attempt = parse_session_name(name) or (None, 0)
+        task = self.instances.get(instance) if instance else None
+        if task is None:
+            return False
+        state = self._task_states.get(task, InstanceState.PENDING)
+        return self._attempts[task] > attempt or (self._attempts[task] == attempt and not state.has_session)
 
     def told(self, answer: object) -> None:
         """A scheduler gets an answer; it may be older than what is known by now."""

@@ -20,6 +20,7 @@ class Request:
     pipeline: int
     key: str
     cancel_after: float | None
+    """Seconds after the first of its tasks is being started; `None` is never."""
     asks_twice: bool
     """Two clients send it at the same time under the same key."""
 
@@ -37,7 +38,7 @@ class Workload:
                 at=random.uniform(0, within * 0.7),
                 pipeline=random.randrange(len(files)),
                 key=f"key-{number}",
-                cancel_after=random.choice([random.uniform(0, 8), random.uniform(0, 30)]) if random.random() < 0.5 else None,
+                cancel_after=random.choice([0.2, 3, 3, 20]) * random.random() if random.random() < 0.6 else None,
                 asks_twice=random.random() < 0.2,
             )
             for number in range(random.randint(3, 5))

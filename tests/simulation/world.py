@@ -107,7 +107,7 @@ class World:
 
     async def tick(self, *, slow: bool = False) -> None:
         """Let a little time pass, as any call to the database does."""
-        await asyncio.sleep(self.random.uniform(0, 0.06 if slow else 0.004))
+        await asyncio.sleep(self.random.uniform(0, 0.15 if slow else 0.004))
 
     def new_id(self) -> UUID:
         """Time-ordered, like the real ones."""
@@ -195,6 +195,8 @@ class World:
 
     def stop(self, life: Life, seconds: float) -> None:
         """`kill -STOP`, and `-CONT` after that time. The database ends what it left open for more than ten seconds."""
+        if life.is_stopped:
+            return
         self.log(f"stop {life} for {seconds:.1f} s")
         life.is_stopped = True
         if seconds > 10:
@@ -232,8 +234,7 @@ class World:
 
     def _stop_somebody(self) -> None:
         life = self.random.choice(list(self.schedulers.values()))[0]
-        if not life.is_stopped and not life.is_dead:
-            self.stop(life, self.random.uniform(0.5, self.faults.longest_stop))
+        self.stop(life, self.random.uniform(0.5, self.faults.longest_stop))
 
     def _lose_database(self) -> None:
         self._database_back_at = self.elapsed() + self.random.uniform(0.5, 8)
