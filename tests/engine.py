@@ -87,7 +87,7 @@ class Engine:
         async with self.database.transaction() as db:
             return {i.name: i.state for i in await list_instances(db, job)}
 
-    async def ended(self, job: JobId, within: float = 15.0) -> JobState:
+    async def ended(self, job: JobId, within: float = 30.0) -> JobState:
         """Wait until the job is over; its verdict."""
 
         async def look() -> JobState | None:

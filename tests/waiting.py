@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(look: Callable[[], Awaitable[T | None] | T | None], *, within: float = 10.0) -> T:
+async def eventually(look: Callable[[], Awaitable[T | None] | T | None], *, within: float = 25.0) -> T:
     """The first true value that `look` gives; it may raise AssertionError meanwhile.
 
     :raises AssertionError: it does not hold within that many seconds; the last failure is the cause.

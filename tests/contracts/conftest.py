@@ -54,7 +54,7 @@ def make_spec(
     )
 
 
-async def eventually(claim: Callable[[], Awaitable[bool]], *, timeout: float = 5) -> None:
+async def eventually(claim: Callable[[], Awaitable[bool]], *, timeout: float = 20) -> None:
     """Wait until the claim holds."""
     async with asyncio.timeout(timeout):
         while not await claim():
