@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -17,7 +17,7 @@ from .postgres import Postgres
 @pytest.fixture(scope="session")
 def postgres(servers: Addresses) -> Iterator[Postgres]:
     """The real PostgreSQL, as worlds use it."""
-    name = f"world_{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')}"
+    name = f"world_{uuid4().hex}"
     asyncio.run(_make(servers, name))
     made = Postgres(servers.database_url.replace("/fasttrack?", f"/{name}?"))
     yield made

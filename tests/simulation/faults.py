@@ -29,7 +29,7 @@ class Faults:
     stop_rate: float = 0.0
     """Share of statements of slow transactions in which their process is stopped, with all that it has locked."""
     clock_step: float = 0.0
-    """How wrong the wall clocks of the second half of all processes are."""
+    """How wrong the wall clocks of two thirds of all machines are, to the end."""
 
     # the database
     slow_transactions: float = 0.0
@@ -45,6 +45,8 @@ class Faults:
     late_requests: float = 0.0
     is_beyond_fence: bool = False
     """Whether a create may arrive later than the product is promised: I2 is not claimed then."""
+    haste: float = 0.4
+    """Below 1, late requests come mostly near the end of their time."""
     slow_answers: float = 0.0
     cluster_away_every: float | None = None
 
@@ -64,7 +66,7 @@ class Faults:
             crash_rate=pick([0, 0.01, 0.03]),
             stop_every=pick([None, None, 20, 40]),
             stop_rate=pick([0, 0.02, 0.04]),
-            clock_step=pick([0, 3600, -3600]),
+            clock_step=pick([0, 3600, 3600, -3600]),
             slow_transactions=pick([0.05, 0.2, 0.5]),
             lost_commits=pick([0, 0.02, 0.05]),
             broken_commits=pick([0, 0.02]),
@@ -79,6 +81,7 @@ class Faults:
             hint_repeats=pick([0, 0.3]),
             doorbell=pick([0, 0.8]),
         )
+        faults.haste = random.choice([0.4, 1])
         faults.is_beyond_fence = faults.late_requests > 0 and random.random() < 0.35
         return faults
 

@@ -110,8 +110,7 @@ class FaultyWire:
             raise SessionBackendUnavailable(random.choice(["HTTP 429", "HTTP 401", "HTTP 503", "connection refused"]))
         on_the_way = random.uniform(0.001, 0.05)
         if faults.happens(faults.late_requests):
-            # Mostly near the end: what arrives early surprises nobody.
-            on_the_way = max(0.5, (self._latest(name) if verb == "create" else 6.0) * random.random() ** 0.4)
+            on_the_way = max(0.5, (self._latest(name) if verb == "create" else 6.0) * random.random() ** faults.haste)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if on_the_way > FENCE:
             world.saw("late create beyond its fence")

@@ -8,6 +8,7 @@ setting that each transaction brings along.
 from __future__ import annotations
 
 import asyncio
+import selectors
 from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
@@ -37,11 +38,18 @@ _SESSION = {
 _KEPT = ("alembic_version", "feed_head")
 
 
+class _Unhurried(selectors.DefaultSelector):
+    """Asks the system only when there is nothing else to do: one statement is under way, and its answer can wait."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return [] if timeout is not None and timeout <= 0 else super().select(timeout)
+
+
 class Postgres:
     """Connections to one database, used by one world after the other."""
 
     def __init__(self, url: str) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop(_Unhurried())
         self._url = url.replace("+asyncpg", "")
         self.idle = [self.wait(self._connect()) for _ in range(CONNECTIONS + 1)]  # one for checks
         first = self.idle[0]

@@ -140,7 +140,7 @@ class Transaction(AbstractAsyncContextManager[Db]):
             world.watch.instances.update({i: (args[0], n) for i, n in zip(args[1], args[2], strict=True)})  # type: ignore[call-overload]
         if sql.startswith("INSERT INTO attempt"):
             for instance, number, until in zip(args[0], args[1], args[11], strict=True):  # type: ignore[call-overload]
-                world.watch.fences[session_name(instance, number)] = until
+                world.watch.fenced(session_name(instance, number), until)
         if answer and sql.startswith("SELECT id FROM job WHERE id = ANY"):
             world.saw("job held by another scheduler")
         return answer

@@ -41,6 +41,8 @@ SOMETIMES = frozenset(
 )
 """What a run of many seeds must have seen at least once each, else it proves nothing about it."""
 
+_MOST_FENCES = 60
+
 
 class Watch:
     """What one world has shown so far."""
@@ -53,6 +55,7 @@ class Watch:
         """Names whose create was answered to somebody who was alive."""
         self.unknown_at: dict[str, list[datetime]] = {}
         """When a name was looked up in vain."""
+        self._fences: Counter[str] = Counter()
         self.fences: dict[str, datetime] = {}
         """Until when a create of that name may arrive."""
         self.seen_alive: set[str] = set()
@@ -107,6 +110,14 @@ class Watch:
             self.seen["cancelled while starting"] += 1
         if "lost" in payload.get("reason", ""):
             self.seen["session lost"] += 1
+
+    def fenced(self, name: str, until: datetime) -> None:
+        """I4: an attempt is decided anew once in a fence, not again and again."""
+        if self.fences.get(name) != until:
+            self.fences[name] = until
+            self._fences[name] += 1
+            if self._fences[name] == _MOST_FENCES:
+                self.violate("I4", f"{name} was decided anew {_MOST_FENCES} times")
 
     # -- sightings ----------------------------------------------------------------------------------------------
 

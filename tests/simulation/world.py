@@ -45,7 +45,7 @@ SCHEDULERS = 3
 SETTINGS = Settings(
     reconcile_interval=4,
     observe_interval=5,
-    sweep_interval=10,
+    sweep_interval=8,
     lost_after=20,
     terminate_grace=5,
     safety_interval=30,
@@ -60,7 +60,7 @@ class World:
         self.seed = seed
         self.random = Random(seed)
         self.faults = Faults.draw(Random(f"faults {seed}"))
-        self.chaos = Random(f"length {seed}").uniform(40, 100)
+        self.chaos = Random(f"length {seed}").uniform(30, 65)
         self.workload = Workload.draw(Random(f"work {seed}"), within=self.chaos)
         self.postgres = postgres
         self.loop = VirtualLoop(Random(f"order {seed}"))
@@ -98,7 +98,7 @@ class World:
 
     def wall_clock(self, process: str) -> datetime:
         """What the clock of that process's machine shows."""
-        is_wrong = process in ("scheduler-2", "api-1")
+        is_wrong = process in ("scheduler-1", "scheduler-2", "api-1")
         return self.now() + timedelta(seconds=self.faults.clock_step if is_wrong else 0)
 
     def later(self, seconds: float, callback: Callable[[], object]) -> None:

@@ -170,8 +170,9 @@ class SessionBackend(Protocol):
     used."""
 
     fence: timedelta
-    """How long after `create` was sent it may still take effect. Until then a missing session is not created again.
-    At least a second: a create that could not be sent in that time is not sent, but decided anew."""
+    """A create that is sent in the first three quarters of this time takes effect before its end, or never; the engine
+    sends none later. Until the end a missing session is not created again. At least a second: a create that could not be
+    sent in time is decided anew."""
 
     async def start(self) -> None:
         """Get ready: open pools, pick up sessions that were running before. Called once, before anything else."""

@@ -1,0 +1,33 @@
+"""A client whose clock was an hour ahead made its jobs due in an hour: without a doorbell nothing happened until then."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from fasttrack.clock import SystemClock
+from fasttrack.db import Database
+from fasttrack.ids import JobId, ProjectId
+from fasttrack.workflow.control import cancel, pause, resume
+from fasttrack.workflow.publish import publish
+from fasttrack.workflow.submit import RunRequest, submit
+from tests.factories import a_file
+
+AHEAD = timedelta(hours=1)
+
+
+async def wait_of(database: Database, job: JobId) -> timedelta:
+    async with database.transaction() as db:
+        return await db.value("SELECT next_reconcile_at - clock_timestamp() FROM job WHERE id = $1", job)  # type: ignore[no-any-return]
+
+
+async def test_what_a_client_asks_for_is_due_at_once_by_the_databases_clock(
+    database: Database, project: ProjectId
+) -> None:
+    now = SystemClock().now() + AHEAD
+    async with database.transaction() as db:
+        made = await publish(db, project, a_file({"a": ""}), by="ada")
+        job = (await submit(db, project, made.version, made.compiled, RunRequest(by="ada"), now=now)).job_id
+    assert await wait_of(database, job) < timedelta(0)
+    for ask in (pause, resume, cancel):
+        await database.run(lambda db, ask=ask: ask(db, project, job, now=now))  # type: ignore[misc]
+        assert await wait_of(database, job) < timedelta(0), ask.__name__
