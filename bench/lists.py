@@ -59,10 +59,14 @@ INSERT INTO attempt (instance_id, number, job_id, state, session_id, exit_code, 
 SELECT i.id, 1, i.job_id, i.state, 'session-' || i.id, 0, i.started_at, i.started_at, i.started_at, i.ended_at
 FROM task_instance i JOIN job j ON j.id = i.job_id WHERE j.number BETWEEN $1 AND $2"""
 _EVENTS = """
-INSERT INTO event (job_id, seq, pos, at, kind, task, payload)
-SELECT j.id, k, (j.number - 1) * $3::bigint * 3 + k, j.created_at, 'task.running', (k - 1) / 3,
+INSERT INTO event (job_id, seq, at, kind, task, payload)
+SELECT j.id, k, j.created_at, 'task.running', (k - 1) / 3,
        '{"from": "STARTING", "to": "RUNNING"}'
 FROM job j CROSS JOIN generate_series(1, $3::int * 3) AS k WHERE j.number BETWEEN $1 AND $2"""
+_RANGES = """
+INSERT INTO feed_range (pos, project_id, job_id, seq, events)
+SELECT (j.number - 1) * $3::bigint * 3 + k * 6, j.project_id, j.id, k * 6 - 5, 6
+FROM job j CROSS JOIN generate_series(1, $3::int / 2) AS k WHERE j.number BETWEEN $1 AND $2"""
 
 
 @dataclass
@@ -155,6 +159,7 @@ async def _fill(filler: asyncpg.Connection, stored: Stored, instances: int) -> N
             await filler.execute(_INSTANCES, first, last, TASKS)
             await filler.execute(_ATTEMPTS, first, last)
             await filler.execute(_EVENTS, first, last, TASKS)
+            await filler.execute(_RANGES, first, last, TASKS)
             await filler.execute("UPDATE feed_head SET pos = $1", last * TASKS * 3)
         await filler.execute("VACUUM ANALYZE")  # as autovacuum does in the course of time
     stored.jobs = [JobId(r["id"]) for r in await filler.fetch("SELECT id FROM job ORDER BY id")]

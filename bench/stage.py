@@ -178,7 +178,7 @@ class Stage:
 
     async def _settled(self) -> None:
         async with asyncio.timeout(10):
-            while await self.watch.fetchval("SELECT EXISTS (SELECT FROM event WHERE pos IS NULL)"):  # noqa: ASYNC110
+            while await self.watch.fetchval("SELECT EXISTS (SELECT FROM unplaced_range)"):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
 

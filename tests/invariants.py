@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from fasttrack.db import Db
+from fasttrack.db.feed import PLACED
 
 _CLAIMS = {
     # I7
@@ -13,14 +14,16 @@ _CLAIMS = {
         SELECT j.id::text FROM job j LEFT JOIN event e ON e.job_id = j.id
         GROUP BY j.id HAVING count(e.seq) <> j.seq OR max(e.seq) <> j.seq OR min(e.seq) <> 1""",
     # I8
-    "an event has no place in the feed": "SELECT job_id || ' ' || seq FROM event WHERE pos IS NULL",
-    "places of the feed are missing or given twice": """
+    "an event has no place in the feed": f"""
+        SELECT e.job_id || ' ' || e.seq FROM event e LEFT JOIN ({PLACED}) AS p ON p.job_id = e.job_id AND p.seq = e.seq
+        WHERE p.pos IS NULL""",
+    "places of the feed are missing or given twice": f"""
         SELECT 'head ' || h.pos || ', ' || count(e.pos) || ' places from ' || min(e.pos) || ' to ' || max(e.pos)
-        FROM feed_head h, event e GROUP BY h.pos
+        FROM feed_head h, ({PLACED}) AS e GROUP BY h.pos
         HAVING NOT (count(DISTINCT e.pos) = count(*) AND min(e.pos) = 1 AND max(e.pos) = count(*) AND h.pos = count(*))""",
-    "the feed does not keep a job's order": """
+    "the feed does not keep a job's order": f"""
         SELECT job_id || ' ' || seq FROM (SELECT job_id, seq, pos, lag(pos) OVER (PARTITION BY job_id ORDER BY seq) AS before
-                                          FROM event) AS e WHERE pos < before""",
+                                          FROM ({PLACED}) AS e) AS e WHERE pos < before""",
     # I6
     "a task's event does not begin where the one before it ended": """
         SELECT job_id || ' ' || seq || ': ' || "from" || ' after ' || before FROM (
@@ -61,7 +64,7 @@ async def violations(db: Db) -> list[str]:
 
 async def are_all_events_placed(db: Db) -> bool:
     """Whether the feed has everything that is committed."""
-    return not await db.value("SELECT count(*) FROM event WHERE pos IS NULL")
+    return not await db.value("SELECT count(*) FROM unplaced_range")
 
 
 def processes_of_tasks(state_dir: Path) -> list[int]:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from .crashpoints import crash_point
 from .db import Database
-from .db.feed import place_events, read_head, read_page
+from .db.feed import BATCH, place_events, read_head, read_page
 from .domain.events import FeedEvent
 from .doorbell import Doorbell
 from .errors import InvalidInput
@@ -79,7 +79,7 @@ class Placer:
             self.moved.set()
             if self._doorbell is not None:
                 await self._doorbell.announce(pos)
-            if placed < 5000:
+            if placed < BATCH:  # fewer events than ranges fit in: it was all
                 break
         PLACED.inc(total)
         return total

@@ -15,6 +15,7 @@ from pathlib import Path
 import orjson
 
 from fasttrack.db import connect
+from fasttrack.db.feed import PLACED
 from fasttrack.db.projects import ensure_project
 from fasttrack.domain.states import JobState
 from fasttrack.doorbell import Doorbell
@@ -167,7 +168,7 @@ async def _judge(machine: Machine, people: People, report: Report) -> None:
     wrong += [f"a command ran for an attempt that is not stored: {key}" for key in ran]
     wrong += [f"a session has no end: {name}" for name in sessions_without_an_end(machine.state)]
     wrong += [f"a process of a task is left: {pid}" for pid in processes_of_tasks(machine.state)]
-    told = await people.database.run(lambda db: db.rows("SELECT job_id, seq FROM event ORDER BY pos"))
+    told = await people.database.run(lambda db: db.rows(f"SELECT job_id, seq FROM ({PLACED}) AS e ORDER BY pos"))
     async with asyncio.timeout(10):
         while len(people.watched) < len(told):
             await asyncio.sleep(0.1)

@@ -39,7 +39,6 @@ ENDS = [  # a session is over
     "task.succeeded.after_commit",
     "job.succeeded.before_commit",
     "job.succeeded.after_commit",
-    "place.after_lock",
     "place.before_commit",
     "place.after_commit",
 ]

@@ -65,6 +65,7 @@ _COPY = {
     "job": "jsonb_build_object('id', c.id, 'number', c.n)",
     "task_instance": "jsonb_build_object('id', gen_random_uuid(), 'job_id', c.id)",
     "event": "jsonb_build_object('job_id', c.id)",
+    "unplaced_range": "jsonb_build_object('job_id', c.id)",
 }
 
 

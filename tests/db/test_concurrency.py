@@ -14,6 +14,7 @@ import pytest
 
 from fasttrack.clock import SystemClock
 from fasttrack.db import Database, Db, connect
+from fasttrack.db.feed import PLACED
 from fasttrack.db.passes import append_events, due_jobs
 from fasttrack.domain.decision import EnginePolicy
 from fasttrack.domain.events import Event
@@ -28,6 +29,7 @@ from fasttrack.workflow.publish import publish
 from fasttrack.workflow.reconcile import Passed, reconcile
 from fasttrack.workflow.submit import RunRequest, Submitted, submit
 from fasttrack.workflow.versions import CompiledVersions
+from tests.db.bare import a_bare_job
 from tests.db.cutting import copies, cutting, deadlocks
 from tests.engine import Engine
 from tests.factories import NOW, a_file
@@ -74,10 +76,10 @@ async def going_on(*works: Callable[[], Awaitable[object]]) -> AsyncIterator[Non
 class Writer:
     """Writes one job's events, each in a transaction that takes its time."""
 
-    def __init__(self, database: Database, seed: int) -> None:
+    def __init__(self, database: Database, job: JobId, seed: int) -> None:
         self._database = database
         self._rng = random.Random(seed)
-        self.job = JobId(new_id())
+        self.job = job
         self.acknowledged = 0
 
     async def write(self) -> None:
@@ -103,7 +105,9 @@ class Reader:
     async def look(self) -> None:
         after = self.read[-1][2] if self.read else 0
         async with self._database.transaction() as db:
-            rows = await db.rows("SELECT job_id, seq, pos FROM event WHERE pos > $1 ORDER BY pos LIMIT 200", after)
+            rows = await db.rows(
+                f"SELECT job_id, seq, pos FROM ({PLACED}) AS e WHERE pos > $1 ORDER BY pos LIMIT 200", after
+            )
         self.read += [tuple(row) for row in rows]
 
 
@@ -111,7 +115,7 @@ async def test_eight_writers_under_cut_connections_lose_no_event_and_leave_no_ga
     database: Database, database_url: str
 ) -> None:
     """I8: a reader that never goes back sees every acknowledged event once, each job's in its order."""
-    writers = [Writer(database, seed) for seed in range(8)]
+    writers = [Writer(database, await a_bare_job(database), seed) for seed in range(8)]
     placer, reader = Placer(database), Reader(database)
     async with cutting(database_url) as cuts, going_on(*(w.write for w in writers), *[placer.place] * 2, reader.look):
         await asyncio.sleep(3)
@@ -126,8 +130,8 @@ async def test_eight_writers_under_cut_connections_lose_no_event_and_leave_no_ga
 
 
 async def test_a_writer_that_stays_in_its_transaction_holds_up_nobody_and_loses_nothing(database: Database) -> None:
-    writers = [Writer(database, seed) for seed in range(4)]
-    slow = JobId(new_id())
+    writers = [Writer(database, await a_bare_job(database), seed) for seed in range(4)]
+    slow = await a_bare_job(database)
     placer, reader = Placer(database), Reader(database)
     async with database.transaction() as held:
         await append_events(held, [Event(slow, 1, "task.running", NOW, 0, {})])

@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 
 from fasttrack.db import Database
-from fasttrack.db.feed import place_events
+from fasttrack.db.feed import PLACED, place_events
 from fasttrack.db.passes import append_events
 from fasttrack.domain.events import Event
 from fasttrack.feed import Cursor, CursorExpired, CursorInvalid, Feed, Placer
-from fasttrack.ids import JobId, new_id
+from fasttrack.ids import JobId
+from tests.db.bare import a_bare_job
 from tests.engine import Engine
 from tests.factories import NOW, a_file
 
@@ -24,7 +25,7 @@ def an_event(job: JobId, seq: int) -> Event:
 
 async def test_eight_writers_and_four_placers_lose_nothing(database: Database) -> None:
     """Transactions that commit late and out of order: the reason why places are given after the commit."""
-    jobs = [JobId(new_id()) for _ in range(8)]
+    jobs = [await a_bare_job(database) for _ in range(8)]
     placer = Placer(database)
 
     async def write(job: JobId) -> None:
@@ -42,7 +43,7 @@ async def test_eight_writers_and_four_placers_lose_nothing(database: Database) -
     await asyncio.gather(*(write(j) for j in jobs[4:]), place())
     await placer.place()
     async with database.transaction() as db:
-        rows = await db.rows("SELECT job_id, seq, pos FROM event ORDER BY pos")
+        rows = await db.rows(f"SELECT job_id, seq, pos FROM ({PLACED}) AS e ORDER BY pos")
     assert [r["pos"] for r in rows] == list(range(1, 8 * 40 + 1))
     for job in jobs:
         assert [r["seq"] for r in rows if r["job_id"] == job] == list(range(1, 41))
@@ -55,7 +56,7 @@ async def test_only_one_process_places_at_a_time_and_the_others_do_not_wait(data
 
 
 async def test_an_uncommitted_event_holds_nobody_up(database: Database) -> None:
-    early, late = JobId(new_id()), JobId(new_id())
+    early, late = await a_bare_job(database), await a_bare_job(database)
     placer = Placer(database)
     async with database.transaction() as slow:
         await append_events(slow, [an_event(early, 1)])
@@ -63,7 +64,7 @@ async def test_an_uncommitted_event_holds_nobody_up(database: Database) -> None:
         assert await placer.place() == 1
     assert await placer.place() == 1
     async with database.transaction() as db:
-        assert await db.rows("SELECT job_id, pos FROM event ORDER BY pos") == [(late, 1), (early, 2)]
+        assert await db.rows(f"SELECT job_id, pos FROM ({PLACED}) AS e ORDER BY pos") == [(late, 1), (early, 2)]
 
 
 async def test_a_follower_gets_everything_once_across_a_reconnect(engine: Engine) -> None:

@@ -12,12 +12,15 @@ from typing import Any
 from unittest.mock import patch
 
 from fasttrack import feed
-from fasttrack.db import Db, passes
+from fasttrack.db import Db
+from fasttrack.db.passes import append_events
+from fasttrack.domain.decision import Decision
 from fasttrack.domain.events import Event
 from fasttrack.domain.facts import BackendAway, CreateNotSent, Fact, SessionMissing
 from fasttrack.domain.sessions import SessionDecision
 from fasttrack.domain.states import FailureClass
 from fasttrack.ids import parse_session_name, session_name
+from fasttrack.workflow import reconcile
 from fasttrack_scheduler.effects import Effects
 from fasttrack_scheduler.loops.observer import Observer
 from fasttrack_scheduler.loops.reconciler import Reconciler
@@ -98,21 +101,34 @@ def without_a_lock(sql: str) -> str:
     return sql.replace("FOR UPDATE OF j SKIP LOCKED", "")
 
 
+class _Silent:
+    """A decision that tells of nothing."""
+
+    events: tuple[Event, ...] = ()
+
+    def __init__(self, decision: Decision) -> None:
+        self._decision = decision
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._decision, name)
+
+
 @contextmanager
 def events_in_another_transaction(_: World) -> Iterator[None]:
-    append, one_pass = passes.append_events, Reconciler._pass
+    write, one_pass = reconcile.write_decisions, Reconciler._pass
     waiting: dict[object, Sequence[Event]] = {}
 
-    async def later(_: Db, events: Sequence[Event]) -> None:
-        waiting[LIFE.get()] = list(events)
+    async def without_events(db: Db, decisions: Sequence[Decision]) -> None:
+        waiting[LIFE.get()] = [e for d in decisions for e in d.events]
+        await write(db, [_Silent(d) for d in decisions])  # type: ignore[misc]
 
     async def then_append(self: Reconciler, *args: Any) -> Any:
         passed = await one_pass(self, *args)
         events = waiting.pop(LIFE.get(), [])
-        await self._database.run(lambda db: append(db, events))
+        await self._database.run(lambda db: append_events(db, events))
         return passed
 
-    with patch.object(passes, "append_events", later), patch.object(Reconciler, "_pass", then_append):
+    with patch.object(reconcile, "write_decisions", without_events), patch.object(Reconciler, "_pass", then_append):
         yield
 
 
@@ -143,11 +159,12 @@ def places_in_the_transaction(world: World) -> Iterator[None]:
     ask = world.postgres.rows
     ask("CREATE SEQUENCE IF NOT EXISTS sim.places")
     ask("ALTER SEQUENCE sim.places RESTART")
-    ask("ALTER TABLE event ALTER COLUMN pos SET DEFAULT nextval('sim.places')")
+    ask(_PLACE_AT_ONCE)
+    ask("CREATE TRIGGER at_once BEFORE INSERT ON unplaced_range FOR EACH ROW EXECUTE FUNCTION sim.place_at_once()")
 
     async def move_the_head(db: Db) -> tuple[int, int]:
         await db.execute(
-            "UPDATE feed_head SET pos = (SELECT max(pos) FROM event) WHERE pos < (SELECT max(pos) FROM event)"
+            "UPDATE feed_head SET pos = (SELECT max(pos) FROM feed_range) WHERE pos < (SELECT max(pos) FROM feed_range)"
         )
         return 0, 0
 
@@ -155,7 +172,14 @@ def places_in_the_transaction(world: World) -> Iterator[None]:
         with patch.object(feed, "place_events", move_the_head):
             yield
     finally:
-        ask("ALTER TABLE event ALTER COLUMN pos DROP DEFAULT")
+        ask("DROP TRIGGER at_once ON unplaced_range")
+
+
+_PLACE_AT_ONCE = """CREATE OR REPLACE FUNCTION sim.place_at_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO feed_range (pos, project_id, job_id, seq, events)
+    SELECT setval('sim.places', nextval('sim.places') + NEW.events - 1), project_id, NEW.job_id, NEW.seq, NEW.events
+    FROM job WHERE id = NEW.job_id;
+    RETURN NULL; END $$"""
 
 
 @contextmanager

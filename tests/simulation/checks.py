@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from fasttrack.db.feed import PLACED
 from fasttrack.domain.states import FailureClass
 from fasttrack.ids import InstanceId, parse_session_name, session_name
 from fasttrack_scheduler.backends.base import SessionStatus
@@ -42,7 +43,7 @@ class Checks:
         self.instances = {r["id"]: r for r in ask("SELECT * FROM task_instance ORDER BY id")}
         self.attempts = ask("SELECT * FROM attempt ORDER BY instance_id, number")
         self.events: dict[UUID, list[asyncpg.Record]] = defaultdict(list)
-        for event in ask("SELECT * FROM event ORDER BY job_id, seq"):
+        for event in ask(f"SELECT * FROM ({PLACED}) AS e ORDER BY job_id, seq"):
             self.events[event["job_id"]].append(event)
         self.head = ask("SELECT pos FROM feed_head")[0]["pos"]
         self.sessions: dict[str, list[Session]] = defaultdict(list)

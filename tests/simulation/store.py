@@ -134,12 +134,12 @@ class Transaction(AbstractAsyncContextManager[Db]):
             self._written |= tables_of(sql)
         elif key is not None:
             world.answers[key] = answer
-        if sql.startswith("INSERT INTO event"):
-            self._events += zip(*args, strict=True)
+        if "INSERT INTO event" in sql and len(args) in _EVENTS:
+            self._events += zip(*args[_EVENTS[len(args)]], strict=True)
         if sql.startswith("INSERT INTO task_instance"):
             world.watch.instances.update({i: (args[0], n) for i, n in zip(args[1], args[2], strict=True)})  # type: ignore[call-overload]
-        if sql.startswith("INSERT INTO attempt"):
-            for instance, number, until in zip(args[0], args[1], args[11], strict=True):  # type: ignore[call-overload]
+        if "INSERT INTO attempt" in sql:
+            for instance, number, until in zip(*(args[n] for n in _FENCES), strict=True):  # type: ignore[call-overload]
                 world.watch.fenced(session_name(instance, number), until)
         if answer and sql.startswith("SELECT id FROM job WHERE id = ANY"):
             world.saw("job held by another scheduler")
@@ -165,6 +165,9 @@ def tables_of(sql: str) -> frozenset[str]:
 
 
 _CLOCK = "SELECT clock_timestamp()"
+# Where the arguments of `append_events` and of a pass's one statement have the events, and what tells of fences.
+_EVENTS = {6: slice(0, 6), 49: slice(32, 38)}
+_FENCES = (17, 18, 28)
 
 
 class SimDb(Db):

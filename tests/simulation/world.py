@@ -20,6 +20,7 @@ from uuid import UUID
 import orjson
 
 from fasttrack import ids
+from fasttrack.db.feed import PLACED
 from fasttrack.db.pipelines import VersionRecord
 from fasttrack.db.projects import ensure_project
 from fasttrack.db.secrets import SecretBox
@@ -161,7 +162,9 @@ class World:
 
     def history_hash(self) -> str:
         """A digest of every event of the world: equal for two runs of one seed."""
-        rows = self.postgres.rows("SELECT job_id, seq, at, kind, task, payload, pos FROM event ORDER BY job_id, seq")
+        rows = self.postgres.rows(
+            f"SELECT job_id, seq, at, kind, task, payload, pos FROM ({PLACED}) AS e ORDER BY job_id, seq"
+        )
         ledger = [(s.name, str(s.created_at), str(s.ended_at)) for s in self.cluster.ledger.sessions]
         text = orjson.dumps([[tuple(r) for r in rows], ledger, self.elapsed()], default=str)
         return hashlib.sha256(text).hexdigest()[:16]

@@ -251,8 +251,10 @@ async def request_cancel(db: Db, project: ProjectId, job: JobId, now: datetime) 
     await db.execute(
         """WITH marked AS (
                UPDATE job SET cancel_requested_at = $2, next_reconcile_at = least($2, now()), seq = seq + 1
-               WHERE id = $1 AND cancel_requested_at IS NULL AND next_reconcile_at IS NOT NULL RETURNING seq)
-           INSERT INTO event (job_id, seq, at, kind, payload) SELECT $1, seq, $2, 'job.cancel_requested', '{}' FROM marked""",
+               WHERE id = $1 AND cancel_requested_at IS NULL AND next_reconcile_at IS NOT NULL RETURNING seq),
+             told AS (INSERT INTO event (job_id, seq, at, kind, payload)
+                      SELECT $1, seq, $2, 'job.cancel_requested', '{}' FROM marked RETURNING job_id, seq)
+           INSERT INTO unplaced_range (job_id, seq, events) SELECT job_id, seq, 1 FROM told""",
         job,
         now,
     )

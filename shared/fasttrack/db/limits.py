@@ -197,10 +197,11 @@ async def cancel_older(db: Db, jobs: Sequence[UUID], reason: str, now: datetime)
         """WITH old AS (SELECT id FROM job WHERE id = ANY($1::uuid[]) AND cancel_requested_at IS NULL
                         AND next_reconcile_at IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED),
              asked AS (UPDATE job SET cancel_requested_at = $2, next_reconcile_at = least($2, now()), seq = seq + 1
-                       WHERE id IN (SELECT id FROM old) RETURNING id, seq)
-           INSERT INTO event (job_id, seq, at, kind, payload)
-           SELECT id, seq, $2, 'job.cancel_requested', jsonb_build_object('reason', $3::text) FROM asked
-           RETURNING job_id""",
+                       WHERE id IN (SELECT id FROM old) RETURNING id, seq),
+             told AS (INSERT INTO event (job_id, seq, at, kind, payload)
+                      SELECT id, seq, $2, 'job.cancel_requested', jsonb_build_object('reason', $3::text) FROM asked
+                      RETURNING job_id, seq)
+           INSERT INTO unplaced_range (job_id, seq, events) SELECT job_id, seq, 1 FROM told RETURNING job_id""",
         jobs,
         now,
         reason,

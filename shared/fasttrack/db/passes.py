@@ -206,56 +206,65 @@ async def load_instances(db: Db, wanted: Mapping[JobId, set[int]]) -> dict[JobId
     return loaded
 
 
-_WRITE_INSTANCES = """UPDATE task_instance AS i SET
-  state = c.state, reason = c.reason, unmet = c.unmet, deps_ok = c.deps_ok, deps_failed = c.deps_failed,
-  attempt = c.attempt, failures = c.failures, infrastructure_failures = c.infra, not_before = c.not_before,
-  failure = c.failure, exit_code = c.exit_code, ready_at = c.ready_at, started_at = c.started_at, ended_at = c.ended_at,
-  preemptions = c.preemptions, quota_failures = c.quota_failures,
-  -- A grant may be given while this pass runs; it stands as long as the task stays READY.
-  granted_at = CASE WHEN c.state = 'READY' AND i.state = 'READY' THEN i.granted_at END
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[],
-            $10::timestamptz[], $11::text[], $12::int[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[],
-            $16::int[], $17::int[])
-  AS c(id, state, reason, unmet, deps_ok, deps_failed, attempt, failures, infra, not_before, failure, exit_code,
-       ready_at, started_at, ended_at, preemptions, quota_failures)
-WHERE i.id = c.id"""
-
-_WRITE_ATTEMPTS = """INSERT INTO attempt AS a (instance_id, number, job_id, state, session_id, stop, reason, failure,
-  exit_code, facts, opened_at, fence_until, missing_since, running_at, ended_at)
-SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-  $9::int[], $10::jsonb[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[],
-  $15::timestamptz[])
-ON CONFLICT (instance_id, number) DO UPDATE SET
-  state = excluded.state, session_id = excluded.session_id, stop = excluded.stop, reason = excluded.reason,
-  failure = excluded.failure, exit_code = excluded.exit_code, facts = excluded.facts,
-  fence_until = excluded.fence_until, missing_since = excluded.missing_since, running_at = excluded.running_at,
-  ended_at = excluded.ended_at"""
-
-_WRITE_JOBS = """UPDATE job AS j SET
+_WRITE_DECISIONS = """
+WITH instances AS (
+  UPDATE task_instance AS i SET
+    state = c.state, reason = c.reason, unmet = c.unmet, deps_ok = c.deps_ok, deps_failed = c.deps_failed,
+    attempt = c.attempt, failures = c.failures, infrastructure_failures = c.infra, not_before = c.not_before,
+    failure = c.failure, exit_code = c.exit_code, ready_at = c.ready_at, started_at = c.started_at,
+    ended_at = c.ended_at, preemptions = c.preemptions, quota_failures = c.quota_failures,
+    -- A grant may be given while this pass runs; it stands as long as the task stays READY.
+    granted_at = CASE WHEN c.state = 'READY' AND i.state = 'READY' THEN i.granted_at END
+  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[],
+              $10::timestamptz[], $11::text[], $12::int[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[],
+              $16::int[], $17::int[])
+    AS c(id, state, reason, unmet, deps_ok, deps_failed, attempt, failures, infra, not_before, failure, exit_code,
+         ready_at, started_at, ended_at, preemptions, quota_failures)
+  WHERE i.id = c.id),
+attempts AS (
+  INSERT INTO attempt AS a (instance_id, number, job_id, state, session_id, stop, reason, failure,
+    exit_code, facts, opened_at, fence_until, missing_since, running_at, ended_at)
+  SELECT * FROM unnest($18::uuid[], $19::int[], $20::uuid[], $21::text[], $22::text[], $23::text[], $24::text[],
+    $25::text[], $26::int[], $27::jsonb[], $28::timestamptz[], $29::timestamptz[], $30::timestamptz[],
+    $31::timestamptz[], $32::timestamptz[])
+  ON CONFLICT (instance_id, number) DO UPDATE SET
+    state = excluded.state, session_id = excluded.session_id, stop = excluded.stop, reason = excluded.reason,
+    failure = excluded.failure, exit_code = excluded.exit_code, facts = excluded.facts,
+    fence_until = excluded.fence_until, missing_since = excluded.missing_since, running_at = excluded.running_at,
+    ended_at = excluded.ended_at),
+events AS (
+  INSERT INTO event (job_id, seq, at, kind, task, payload)
+  SELECT * FROM unnest($33::uuid[], $34::int[], $35::timestamptz[], $36::text[], $37::int[], $38::jsonb[])
+  RETURNING job_id, seq),
+ranges AS (
+  INSERT INTO unplaced_range (job_id, seq, events) SELECT job_id, min(seq), count(*) FROM events GROUP BY job_id)
+UPDATE job AS j SET
   state = c.state, reason = c.reason, site = c.site, seq = c.seq, open_tasks = c.open_tasks,
   failed_tasks = c.failed_tasks, cancelled_tasks = c.cancelled_tasks, started_at = c.started_at,
   ended_at = c.ended_at, next_reconcile_at = c.due
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::int[], $8::int[],
-            $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
+FROM unnest($39::uuid[], $40::text[], $41::text[], $42::text[], $43::int[], $44::int[], $45::int[], $46::int[],
+            $47::timestamptz[], $48::timestamptz[], $49::timestamptz[])
   AS c(id, state, reason, site, seq, open_tasks, failed_tasks, cancelled_tasks, started_at, ended_at, due)
 WHERE j.id = c.id"""
 
 
 async def write_decisions(db: Db, decisions: Sequence[Decision]) -> None:
-    """Write what a pass decided, under the jobs' locks that `lock_jobs` took: at most four statements."""
+    """Write what a pass decided, under the jobs' locks that `lock_jobs` took: one statement, or none if nothing changed."""
     instances = [i for d in decisions for i in d.instances.values()]
-    if instances:
-        await db.execute(_WRITE_INSTANCES, *_columns(instances, _INSTANCE_COLUMNS))
     attempts: dict[tuple[InstanceId, int], Attempt] = {}
     for decision in decisions:
         for attempt in (*decision.opened, *decision.attempts.values()):
             attempts[attempt.instance_id, attempt.number] = attempt
-    if attempts:
-        await db.execute(_WRITE_ATTEMPTS, *_columns(list(attempts.values()), _ATTEMPT_COLUMNS))
-    await append_events(db, [e for d in decisions for e in d.events])
+    events = [e for d in decisions for e in d.events]
     jobs = [d.job for d in decisions if d.is_job_changed]
-    if jobs:
-        await db.execute(_WRITE_JOBS, *_columns(jobs, _JOB_COLUMNS))
+    if instances or attempts or events or jobs:
+        await db.execute(
+            _WRITE_DECISIONS,
+            *_columns(instances, _INSTANCE_COLUMNS),
+            *_columns(list(attempts.values()), _ATTEMPT_COLUMNS),
+            *_columns(events, _EVENT_COLUMNS),
+            *_columns(jobs, _JOB_COLUMNS),
+        )
 
 
 _INSTANCE_COLUMNS = (
@@ -266,6 +275,7 @@ _ATTEMPT_COLUMNS = (
     "instance_id number job_id state session_id stop reason failure exit_code facts opened_at fence_until "
     "missing_since running_at ended_at"
 )
+_EVENT_COLUMNS = "job_id seq at kind task payload"
 _JOB_COLUMNS = "id state reason site seq open_tasks failed_tasks cancelled_tasks started_at ended_at next_reconcile_at"
 
 
@@ -274,12 +284,19 @@ def _columns(values: Sequence[object], names: str) -> list[list[Any]]:
 
 
 async def append_events(db: Db, events: Sequence[Event]) -> None:
-    """Append events in the transaction that makes them true; they get their place in the feed after the commit."""
+    """Append events in the transaction that makes them true; they get their place in the feed after the commit.
+
+    Those of one job follow one another without a gap.
+    """
     if events:
         await db.execute(
-            """INSERT INTO event (job_id, seq, at, kind, task, payload)
-               SELECT * FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::text[], $5::int[], $6::jsonb[])""",
-            *_columns(events, "job_id seq at kind task payload"),
+            """WITH events AS (
+                 INSERT INTO event (job_id, seq, at, kind, task, payload)
+                 SELECT * FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::text[], $5::int[], $6::jsonb[])
+                 RETURNING job_id, seq)
+               INSERT INTO unplaced_range (job_id, seq, events)
+               SELECT job_id, min(seq), count(*) FROM events GROUP BY job_id""",
+            *_columns(events, _EVENT_COLUMNS),
         )
 
 

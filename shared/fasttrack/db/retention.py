@@ -198,32 +198,49 @@ async def mark_pruned(db: Db, jobs: Sequence[JobId], now: datetime) -> None:
 # -- removing ----------------------------------------------------------------------------------------------------
 
 
-async def delete_events(db: Db, project: ProjectId, jobs: Sequence[EndedJob]) -> dict[JobId, Removed]:
-    """Remove at most `BATCH` events of these jobs of the project, and remember the newest place that went.
+# Nobody can have read an event that has no place yet; the places of a job follow its order.
+_IS_PLACED = """NOT EXISTS (SELECT FROM unplaced_range u WHERE u.job_id = e.job_id AND u.seq <= e.seq)"""
 
-    What has no place yet stays: nobody can have read it.
+
+async def delete_events(db: Db, project: ProjectId, jobs: Sequence[EndedJob]) -> dict[JobId, Removed]:
+    """Remove at most `BATCH` events of these jobs of the project with their places, and remember the newest that went.
+
+    What has no place yet stays.
     """
     rows = await db.rows(
-        """WITH gone AS (
-               DELETE FROM event AS e WHERE e.ctid = ANY(ARRAY(
-                   SELECT ctid FROM event WHERE job_id = ANY($1::uuid[]) AND pos IS NOT NULL
-                   ORDER BY job_id, seq LIMIT $2 FOR UPDATE SKIP LOCKED))
-               RETURNING e.job_id, e.pos, octet_length(e::text) AS size)
-           SELECT job_id, count(*) AS rows, sum(size)::bigint AS size, max(pos) AS newest FROM gone GROUP BY job_id""",
+        f"""WITH gone AS (
+               DELETE FROM event AS d WHERE d.ctid = ANY(ARRAY(
+                   SELECT e.ctid FROM event e WHERE e.job_id = ANY($1::uuid[]) AND {_IS_PLACED}
+                   ORDER BY e.job_id, e.seq LIMIT $2 FOR UPDATE OF e SKIP LOCKED))
+               RETURNING d.job_id, d.seq, octet_length(d::text) AS size)
+           SELECT job_id, count(*) AS rows, sum(size)::bigint AS size, max(seq) AS newest FROM gone GROUP BY job_id""",
         [j.id for j in jobs],
         BATCH,
     )
     if rows:
-        newest = max(r["newest"] for r in rows)
-        await db.execute("UPDATE project SET pruned_pos = $2 WHERE id = $1 AND pruned_pos < $2", project, newest)
+        await db.execute(
+            """WITH gone AS (SELECT r.pos - r.events + 1 + g.seq - r.seq AS pos
+                             FROM unnest($2::uuid[], $3::int[]) AS g(job_id, seq) JOIN feed_range r
+                               ON r.job_id = g.job_id AND g.seq >= r.seq AND g.seq < r.seq + r.events)
+               UPDATE project AS p SET pruned_pos = n.pos FROM (SELECT max(pos) AS pos FROM gone) AS n
+               WHERE p.id = $1 AND p.pruned_pos < n.pos""",
+            project,
+            [r["job_id"] for r in rows],
+            [r["newest"] for r in rows],
+        )
+        await db.execute(
+            """DELETE FROM feed_range AS r WHERE r.job_id = ANY($1::uuid[]) AND NOT EXISTS (
+                   SELECT FROM event e WHERE e.job_id = r.job_id AND e.seq >= r.seq AND e.seq < r.seq + r.events)""",
+            [r["job_id"] for r in rows],
+        )
     return {JobId(r["job_id"]): Removed(r["rows"], r["size"]) for r in rows}
 
 
 async def count_events(db: Db, jobs: Sequence[EndedJob]) -> dict[JobId, Removed]:
     """What `delete_events` would remove of each of these jobs, in the end."""
     rows = await db.rows(
-        """SELECT e.job_id, count(*) AS rows, sum(octet_length(e::text))::bigint AS size
-           FROM event e WHERE e.job_id = ANY($1::uuid[]) AND e.pos IS NOT NULL GROUP BY e.job_id""",
+        f"""SELECT e.job_id, count(*) AS rows, sum(octet_length(e::text))::bigint AS size
+           FROM event e WHERE e.job_id = ANY($1::uuid[]) AND {_IS_PLACED} GROUP BY e.job_id""",
         [j.id for j in jobs],
     )
     return {JobId(r["job_id"]): Removed(r["rows"], r["size"]) for r in rows}

@@ -227,15 +227,35 @@ event = Table(
     metadata,
     Column("job_id", Uuid, nullable=False),
     Column("seq", Integer, nullable=False),  # 1, 2, 3 … per job, given under the job's lock
-    Column("pos", BigInteger),  # place in the feed, given after the commit by whoever holds `feed_head`
     _time("at", nullable=False),
     Column("kind", Text, nullable=False),
     Column("task", Integer),
     Column("payload", JSONB, nullable=False),
     PrimaryKeyConstraint("job_id", "seq"),
-    Index("uq_event_pos", "pos", unique=True, postgresql_where=text("pos IS NOT NULL")),
-    Index("ix_event_unplaced", "job_id", "seq", postgresql_where=text("pos IS NULL")),
+)
+
+# Places in the feed belong to ranges of a job's events, not to each: a row is written once, and an event never again.
+unplaced_range = Table(
+    "unplaced_range",
+    metadata,
+    Column("job_id", Uuid, nullable=False),
+    Column("seq", Integer, nullable=False),  # of its first event
+    Column("events", Integer, nullable=False),
+    PrimaryKeyConstraint("job_id", "seq"),
     postgresql_with=_HOT,
+)
+
+feed_range = Table(
+    "feed_range",
+    metadata,
+    Column("pos", BigInteger, primary_key=True, autoincrement=False),  # place of its last event
+    Column("project_id", Uuid, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("seq", Integer, nullable=False),  # of its first event
+    Column("events", Integer, nullable=False),
+    CheckConstraint("events > 0", name="events"),
+    UniqueConstraint("job_id", "seq"),
+    Index("ix_feed_range_project", "project_id", "pos"),
 )
 
 feed_head = Table(
