@@ -12,12 +12,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing, suppress
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import redis.asyncio as redis
 import structlog
-from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.connections import RedisSettings, create_pool
+from arq.constants import job_key_prefix
+from arq.jobs import serialize_job
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
@@ -30,9 +32,12 @@ QUEUE = "fasttrack:jobs"
 _WAKE = "fasttrack:wake"
 _FEED = "fasttrack:feed"
 _PATIENCE = 0.2  # no request waits longer than this for a wake-up that is only a convenience
+_KEPT_MS = 24 * 3600 * 1000
+_LONG_AGO = 1  # a score that is due by every clock; arq takes 0 for none
 _FAULTS = (RedisError, OSError, TimeoutError)
 
 
+# arq pickles by default, and whoever can write to Redis could then run code in our processes.
 def _dumps(value: Any) -> bytes:
     return orjson.dumps(value, default=str)
 
@@ -42,19 +47,20 @@ class Doorbell:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._redis = ArqRedis.from_url(url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE)
-        # arq pickles by default, and whoever can write to Redis could then run code in our processes.
-        self._redis.job_serializer = _dumps
-        self._redis.job_deserializer = orjson.loads
-        self._redis.default_queue_name = QUEUE
+        self._redis = redis.Redis.from_url(url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE)
         self._limiter = LogLimiter()
 
     async def ring(self, jobs: Collection[JobId]) -> None:
         """Ask some scheduler to look at these jobs now. Call it after the commit."""
         with self._forgiving("ring"):
-            async with asyncio.timeout(_PATIENCE):
-                await self._redis.enqueue_job("look_at", [str(j) for j in jobs], _queue_name=QUEUE)
-                await self._redis.publish(_WAKE, b"")
+            job = serialize_job("look_at", ([str(j) for j in jobs],), {}, None, 0, serializer=_dumps)
+            name = uuid4().hex
+            async with asyncio.timeout(_PATIENCE), self._redis.pipeline(transaction=True) as pipe:
+                # What `enqueue_job` does, in one round trip instead of four, and due whatever this machine's clock says.
+                pipe.psetex(job_key_prefix + name, _KEPT_MS, job)
+                pipe.zadd(QUEUE, {name: _LONG_AGO})
+                pipe.publish(_WAKE, b"")
+                await pipe.execute()
 
     async def announce(self, pos: int) -> None:
         """Tell readers everywhere that the feed has reached `pos`."""

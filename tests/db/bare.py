@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from fasttrack.db import Database
+from collections.abc import Sequence
+
+from fasttrack.db import Database, Db
+from fasttrack.db.engine import columns
+from fasttrack.db.feed import APPENDED, appending
+from fasttrack.domain.events import Event
 from fasttrack.ids import JobId, new_id
 
 _JOB = """INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, params, priority, submitted_by, seq,
@@ -15,3 +20,8 @@ async def a_bare_job(database: Database) -> JobId:
     job = JobId(new_id())
     await database.run(lambda db: db.execute(_JOB, job, new_id()))
     return job
+
+
+async def append_events(db: Db, events: Sequence[Event]) -> None:
+    """Append events and change nothing else."""
+    await db.execute(f"WITH {appending(1)} SELECT 1", *columns(events, APPENDED))

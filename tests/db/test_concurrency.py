@@ -15,7 +15,7 @@ import pytest
 from fasttrack.clock import SystemClock
 from fasttrack.db import Database, Db, connect
 from fasttrack.db.feed import PLACED
-from fasttrack.db.passes import append_events, due_jobs
+from fasttrack.db.passes import due_jobs
 from fasttrack.domain.decision import EnginePolicy
 from fasttrack.domain.events import Event
 from fasttrack.domain.facts import CreateSession, SessionSeen
@@ -29,7 +29,7 @@ from fasttrack.workflow.publish import publish
 from fasttrack.workflow.reconcile import Passed, reconcile
 from fasttrack.workflow.submit import RunRequest, Submitted, submit
 from fasttrack.workflow.versions import CompiledVersions
-from tests.db.bare import a_bare_job
+from tests.db.bare import a_bare_job, append_events
 from tests.db.cutting import copies, cutting, deadlocks
 from tests.engine import Engine
 from tests.factories import NOW, a_file

@@ -10,11 +10,10 @@ import pytest
 
 from fasttrack.db import Database
 from fasttrack.db.feed import PLACED, place_events
-from fasttrack.db.passes import append_events
 from fasttrack.domain.events import Event
 from fasttrack.feed import Cursor, CursorExpired, CursorInvalid, Feed, Placer
 from fasttrack.ids import JobId
-from tests.db.bare import a_bare_job
+from tests.db.bare import a_bare_job, append_events
 from tests.engine import Engine
 from tests.factories import NOW, a_file
 

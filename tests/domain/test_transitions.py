@@ -301,10 +301,47 @@ def test_an_attempt_without_an_answer_is_looked_up_and_created_again_only_after_
 def test_a_create_that_was_not_sent_is_decided_anew_at_once_under_a_new_fence() -> None:
     p = play({"a": ""})
     name = p.step().effects[0].name
-    again = p.step(CreateNotSent(name), after=3).effects
+    again = p.step(CreateNotSent(name, p.snapshot.attempts[0].fence_until), after=3).effects
     assert [(type(e), e.name) for e in again] == [(CreateSession, name)]
     assert p.snapshot.attempts[0].fence_until == p.now + timedelta(seconds=60)
     assert p.snapshot.instances[0].attempt == 1
+
+
+def test_a_create_that_was_not_sent_is_not_decided_anew_if_another_one_was_since() -> None:
+    """Another scheduler waited for the fence, found nothing, and has sent a create of its own."""
+    p = play({"a": ""})
+    first = p.step().effects[0]
+    assert isinstance(first, CreateSession)
+    late = CreateNotSent(first.name, first.attempt.fence_until)
+    assert kinds(p.step(SessionMissing(first.name, p.now + timedelta(seconds=61)), after=61).effects) == [
+        "CreateSession"
+    ]
+    assert p.step(late).effects == []
+
+
+def test_two_sessions_without_an_answer_are_not_asked_about_in_turns() -> None:
+    """Every answer has the job looked at, and a look at the job must not ask about the others of them again."""
+    p = play({"a": "", "b": ""})
+    p.step()
+    a, b = p.name("a"), p.name("b")
+    assert kinds(p.step(after=5).effects) == ["LookForSession"] * 2
+    assert p.step(SessionMissing(a, p.now, is_answer=True), after=0.1).effects == [LookForSession(p.snapshot.job, b)]
+    assert p.step(SessionMissing(b, p.now, is_answer=True), after=0.1).effects == []
+    assert p.step(BackendAway(a, "away"), after=0.1).effects == []
+    assert p.step(after=0.1).effects == []
+    assert [e.name for e in p.step(after=1.8).effects] == [b]
+
+
+def test_two_sessions_that_take_their_time_to_end_are_not_ended_in_turns() -> None:
+    p = play({"a": "", "b": ""})
+    p.step()
+    p.step(p.seen("a", S.RUNNING), p.seen("b", S.RUNNING))
+    p.snapshot.job.cancel_requested_at = p.now
+    assert kinds(p.step().effects) == ["EndSession"] * 2
+    for _ in range(3):
+        p.step(replace(p.seen("a", S.STOPPING), is_answer=True), after=0.1)
+        assert p.step(replace(p.seen("b", S.STOPPING), is_answer=True), after=0.1).effects == []
+    assert kinds(p.step(after=2).effects) == ["EndSession"] * 2
 
 
 def test_a_session_found_by_its_name_is_adopted_even_if_it_is_over() -> None:
@@ -482,7 +519,7 @@ def test_every_fact_in_every_state_makes_only_legal_moves(
         case "refused":
             event = SessionRefused(p.name("a"), "no", FailureClass.REFUSED)
         case "not sent":
-            event = CreateNotSent(p.name("a"))
+            event = CreateNotSent(p.name("a"), attempt.fence_until)
         case "away":
             event = BackendAway(p.name("a"), "away")
         case InstanceState():

@@ -13,7 +13,6 @@ from unittest.mock import patch
 
 from fasttrack import feed
 from fasttrack.db import Db
-from fasttrack.db.passes import append_events
 from fasttrack.domain.decision import Decision
 from fasttrack.domain.events import Event
 from fasttrack.domain.facts import BackendAway, CreateNotSent, Fact, SessionMissing
@@ -25,6 +24,7 @@ from fasttrack_scheduler.effects import Effects
 from fasttrack_scheduler.loops.observer import Observer
 from fasttrack_scheduler.loops.reconciler import Reconciler
 from fasttrack_scheduler.loops.sweeper import Sweeper
+from tests.db.bare import append_events
 from tests.simulation.loop import LIFE
 from tests.simulation.mutation import Mutation
 from tests.simulation.network import ClusterBackend
@@ -196,7 +196,7 @@ def wall_clock_measures_fences(world: World) -> Iterator[None]:
         life = LIFE.get()
         now = world.wall_clock(life.process if life else "")
         if now > effect.attempt.fence_until - self._backend.fence / 4:
-            return CreateNotSent(effect.name)
+            return CreateNotSent(effect.name, effect.attempt.fence_until)
         return await create(self, effect, *more)
 
     with patch.object(Effects, "_look", by_the_wall), patch.object(Effects, "_create", unless_it_is_late):

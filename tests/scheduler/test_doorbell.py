@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 import redis.asyncio as redis
@@ -50,6 +51,22 @@ async def test_ids_arrive_at_exactly_one_listener(doorbell: Doorbell, redis_url:
     for other in others:
         await other.close()
     assert sorted(heard) == sorted(jobs)
+
+
+async def test_a_bell_rung_by_a_machine_whose_clock_is_ahead_is_heard_at_once(
+    doorbell: Doorbell, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """arq gives what is queued the sender's time as its due time."""
+    monkeypatch.setattr("arq.connections.timestamp_ms", lambda: int((time.time() + 3600) * 1000))
+    heard: list[JobId] = []
+    other = Doorbell(redis_url)
+    serving = asyncio.create_task(other.serve(heard.extend))
+    job = JobId(new_id())
+    await doorbell.ring([job])
+    await eventually(lambda: heard == [job])
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    await other.close()
 
 
 async def test_an_emptied_redis_loses_nothing(engine: Engine, redis_url: str) -> None:

@@ -110,7 +110,7 @@ class Transaction(AbstractAsyncContextManager[Db]):
 
     async def statement(self, verb: str, sql: str, args: tuple[object, ...]) -> Any:
         world = self._world
-        sql = world.mutated(sql)
+        sql = world.mutated(sql).strip()
         if self._is_slow:
             if self.life is not None and world.faults.happens(world.faults.stop_rate):
                 world.saw("stopped in a transaction")
@@ -130,14 +130,16 @@ class Transaction(AbstractAsyncContextManager[Db]):
         else:
             connection = world.postgres.idle[-1]  # a read of its own needs no transaction
         answer = world.postgres.wait(getattr(connection, verb)(sql, *args))
-        if not sql.startswith("SELECT") and answer not in ("UPDATE 0", "INSERT 0 0", "DELETE 0", []):
+        # The answer tells of a statement's last part only.
+        has_written = sql.startswith("WITH") or answer not in ("UPDATE 0", "INSERT 0 0", "DELETE 0", [])
+        if not sql.startswith("SELECT") and has_written:
             self._written |= tables_of(sql)
         elif key is not None:
             world.answers[key] = answer
         if "INSERT INTO event" in sql and len(args) in _EVENTS:
             self._events += zip(*args[_EVENTS[len(args)]], strict=True)
-        if sql.startswith("INSERT INTO task_instance"):
-            world.watch.instances.update({i: (args[0], n) for i, n in zip(args[1], args[2], strict=True)})  # type: ignore[call-overload]
+        if "INSERT INTO task_instance" in sql:
+            world.watch.instances.update({i: (args[0], n) for i, n in zip(args[20], args[21], strict=True)})  # type: ignore[call-overload]
         if "INSERT INTO attempt" in sql:
             for instance, number, until in zip(*(args[n] for n in _FENCES), strict=True):  # type: ignore[call-overload]
                 world.watch.fenced(session_name(instance, number), until)
@@ -165,8 +167,8 @@ def tables_of(sql: str) -> frozenset[str]:
 
 
 _CLOCK = "SELECT clock_timestamp()"
-# Where the arguments of `append_events` and of a pass's one statement have the events, and what tells of fences.
-_EVENTS = {6: slice(0, 6), 49: slice(32, 38)}
+# Where the arguments of a new job and of a pass have the events, and what tells of fences.
+_EVENTS = {6: slice(0, 6), 40: slice(34, 40), 50: slice(33, 39)}
 _FENCES = (17, 18, 28)
 
 

@@ -140,7 +140,7 @@ class Effects:
         # A create that is sent late could take effect after the fence, when it may have been created again.
         fence = self._backend.fence.total_seconds()
         if asyncio.get_running_loop().time() > decided.monotonic + 0.75 * fence:
-            return CreateNotSent(effect.name)
+            return CreateNotSent(effect.name, effect.attempt.fence_until)
         crash_point("create.before_send")
         answer = await self._backend.create(session)
         crash_point("create.after_answer")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -63,6 +63,11 @@ class Db:
         """Run a statement; how many rows it touched."""
         status = await self._connection.execute(sql, *args)
         return int(status.rsplit(" ", 1)[-1]) if status[-1:].isdigit() else 0
+
+
+def columns(values: Sequence[object], names: Sequence[str]) -> list[list[Any]]:
+    """One list per attribute, as `unnest` takes them."""
+    return [[getattr(v, name) for v in values] for name in names]
 
 
 class Database:

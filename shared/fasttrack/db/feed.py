@@ -16,6 +16,27 @@ from ..domain.events import FeedEvent
 from ..ids import JobId, ProjectId
 from .engine import Db
 
+APPENDED = ("job_id", "seq", "at", "kind", "task", "payload")
+"""The attributes of events that `appending` wants, as one array each."""
+
+
+def appending(first: int, *, condition: str = "true") -> str:
+    """Common table expressions that append events, in the statement that makes them true.
+
+    Their arrays are the parameters from number `first` on; the events of one job follow one another without a gap. They
+    get their places after the commit.
+    """
+    uuids, seqs, times, kinds, tasks, payloads = (f"${first + n}" for n in range(6))
+    return f"""events AS (
+                 INSERT INTO event (job_id, seq, at, kind, task, payload)
+                 SELECT * FROM unnest({uuids}::uuid[], {seqs}::int[], {times}::timestamptz[], {kinds}::text[],
+                                      {tasks}::int[], {payloads}::jsonb[])
+                 WHERE {condition}
+                 RETURNING job_id, seq),
+               ranges AS (
+                 INSERT INTO unplaced_range (job_id, seq, events)
+                 SELECT job_id, min(seq), count(*) FROM events GROUP BY job_id)"""
+
 
 @dataclass(frozen=True, slots=True)
 class FeedHead:

@@ -10,10 +10,12 @@ from uuid import UUID
 
 import asyncpg
 
+from ..domain.events import Event
 from ..domain.job import Job, TaskInstance
 from ..domain.states import FailureClass, InstanceState, JobState
 from ..ids import InstanceId, JobId, PipelineId, ProjectId, VersionId
-from .engine import Db
+from .engine import Db, columns
+from .feed import APPENDED, appending
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +71,37 @@ class InstanceRecord:
     pool: str | None = None
 
 
-async def insert_job(db: Db, job: Job, instances: Sequence[TaskInstance], *, names: Sequence[str], by: str) -> bool:
-    """Store a new job with its instances; two statements whatever their number. `False`: it is already there."""
-    inserted = await db.execute(
-        """INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, reason, params, priority,
-                            submitted_by, origin_job_id, seq, tasks, open_tasks, failed_tasks, cancelled_tasks, created_at,
-                            started_at, ended_at, next_reconcile_at)
-           VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,
-                   -- Whoever submits may have a wrong clock; when a job is due is a matter of the database's.
-                   CASE WHEN $20::timestamptz IS NOT NULL THEN least($20, now()) END)
-           ON CONFLICT (id) DO NOTHING""",
+_INSERT_JOB = f"""
+WITH new AS (
+  INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, reason, params, priority,
+                   submitted_by, origin_job_id, seq, tasks, open_tasks, failed_tasks, cancelled_tasks, created_at,
+                   started_at, ended_at, next_reconcile_at)
+  VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,
+          -- Whoever submits may have a wrong clock; when a job is due is a matter of the database's.
+          CASE WHEN $20::timestamptz IS NOT NULL THEN least($20, now()) END)
+  ON CONFLICT (id) DO NOTHING RETURNING id),
+instances AS (
+  INSERT INTO task_instance (id, job_id, "index", name, state, reason, unmet, deps_ok, deps_failed, ready_at, ended_at,
+                             resource_group, pool, pool_slots, reused_from)
+  SELECT i.id, new.id, i.index, i.name, i.state, i.reason, i.unmet, i.ok, i.failed, i.ready_at, i.ended_at,
+         i.resource_group, i.pool, i.pool_slots, i.reused_from
+  FROM new, unnest($21::uuid[], $22::int[], $23::text[], $24::text[], $25::text[], $26::int[], $27::int[], $28::int[],
+                   $29::timestamptz[], $30::timestamptz[], $31::text[], $32::text[], $33::int[], $34::uuid[])
+              AS i(id, index, name, state, reason, unmet, ok, failed, ready_at, ended_at, resource_group, pool,
+                   pool_slots, reused_from)),
+{appending(35, condition="EXISTS (SELECT FROM new)")}
+SELECT EXISTS (SELECT FROM new)"""
+
+
+async def insert_job(
+    db: Db, job: Job, instances: Sequence[TaskInstance], events: Sequence[Event], *, names: Sequence[str], by: str
+) -> bool:
+    """Store a new job with its instances and first events; one statement whatever their number.
+
+    `False`: there is a job with this id already, and nothing was stored.
+    """
+    inserted: bool = await db.value(
+        _INSERT_JOB,
         job.id,
         job.project_id,
         job.pipeline_id,
@@ -99,19 +122,6 @@ async def insert_job(db: Db, job: Job, instances: Sequence[TaskInstance], *, nam
         job.started_at,
         job.ended_at,
         job.next_reconcile_at,
-    )
-    if not inserted:
-        return False
-    await db.execute(
-        """INSERT INTO task_instance (id, job_id, "index", name, state, reason, unmet, deps_ok, deps_failed, ready_at,
-                                      ended_at, resource_group, pool, pool_slots, reused_from)
-           SELECT i.id, $1, i.index, i.name, i.state, i.reason, i.unmet, i.ok, i.failed, i.ready_at, i.ended_at,
-                  i.resource_group, i.pool, i.pool_slots, i.reused_from
-           FROM unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[], $9::int[],
-                       $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[], $14::int[], $15::uuid[])
-                AS i(id, index, name, state, reason, unmet, ok, failed, ready_at, ended_at, resource_group, pool,
-                     pool_slots, reused_from)""",
-        job.id,
         [i.id for i in instances],
         [i.index for i in instances],
         names,
@@ -126,8 +136,9 @@ async def insert_job(db: Db, job: Job, instances: Sequence[TaskInstance], *, nam
         [i.pool for i in instances],
         [i.pool_slots for i in instances],
         [i.reused_from for i in instances],
+        *columns(events, APPENDED),
     )
-    return True
+    return inserted
 
 
 async def next_job_number(db: Db, pipeline: PipelineId) -> int:

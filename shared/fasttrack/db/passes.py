@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import asyncpg
 
 from ..domain.decision import Decision
-from ..domain.events import Event
 from ..domain.job import Attempt, Job, TaskInstance
 from ..domain.states import FailureClass, InstanceState, JobState
 from ..ids import InstanceId, JobId, PipelineId, ProjectId, VersionId, session_name
-from .engine import Db
+from .engine import Db, columns
+from .feed import APPENDED, appending
 
 _MOVABLE = "('READY', 'STARTING', 'QUEUED', 'PREPARING', 'RUNNING', 'STOPPING')"
 
@@ -132,7 +131,7 @@ async def load_movable(
     """
     rows = await db.rows(
         f"""SELECT {_INSTANCE}, a.state AS a_state, a.session_id, a.stop, a.reason AS a_reason, a.facts, a.opened_at,
-                   a.fence_until, a.missing_since, a.running_at
+                   a.fence_until, a.missing_since, a.asked_at, a.running_at
             FROM task_instance i LEFT JOIN attempt a ON a.instance_id = i.id AND a.number = i.attempt
             WHERE (i.job_id = ANY($1::uuid[]) AND i.state IN {_MOVABLE})
                OR (i.job_id = ANY($2::uuid[]) AND i.state = 'PENDING')""",
@@ -155,6 +154,7 @@ async def load_movable(
                 session_id=row["session_id"],
                 stop=FailureClass(row["stop"]) if row["stop"] else None,
                 missing_since=row["missing_since"],
+                asked_at=row["asked_at"],
                 running_at=row["running_at"],
                 reason=row["a_reason"],
                 facts=row["facts"],
@@ -206,7 +206,7 @@ async def load_instances(db: Db, wanted: Mapping[JobId, set[int]]) -> dict[JobId
     return loaded
 
 
-_WRITE_DECISIONS = """
+_WRITE_DECISIONS = f"""
 WITH instances AS (
   UPDATE task_instance AS i SET
     state = c.state, reason = c.reason, unmet = c.unmet, deps_ok = c.deps_ok, deps_failed = c.deps_failed,
@@ -223,27 +223,23 @@ WITH instances AS (
   WHERE i.id = c.id),
 attempts AS (
   INSERT INTO attempt AS a (instance_id, number, job_id, state, session_id, stop, reason, failure,
-    exit_code, facts, opened_at, fence_until, missing_since, running_at, ended_at)
+    exit_code, facts, opened_at, fence_until, missing_since, asked_at, running_at,
+    ended_at)
   SELECT * FROM unnest($18::uuid[], $19::int[], $20::uuid[], $21::text[], $22::text[], $23::text[], $24::text[],
     $25::text[], $26::int[], $27::jsonb[], $28::timestamptz[], $29::timestamptz[], $30::timestamptz[],
-    $31::timestamptz[], $32::timestamptz[])
+    $31::timestamptz[], $32::timestamptz[], $33::timestamptz[])
   ON CONFLICT (instance_id, number) DO UPDATE SET
     state = excluded.state, session_id = excluded.session_id, stop = excluded.stop, reason = excluded.reason,
     failure = excluded.failure, exit_code = excluded.exit_code, facts = excluded.facts,
-    fence_until = excluded.fence_until, missing_since = excluded.missing_since, running_at = excluded.running_at,
-    ended_at = excluded.ended_at),
-events AS (
-  INSERT INTO event (job_id, seq, at, kind, task, payload)
-  SELECT * FROM unnest($33::uuid[], $34::int[], $35::timestamptz[], $36::text[], $37::int[], $38::jsonb[])
-  RETURNING job_id, seq),
-ranges AS (
-  INSERT INTO unplaced_range (job_id, seq, events) SELECT job_id, min(seq), count(*) FROM events GROUP BY job_id)
+    fence_until = excluded.fence_until, missing_since = excluded.missing_since, asked_at = excluded.asked_at,
+    running_at = excluded.running_at, ended_at = excluded.ended_at),
+{appending(34)}
 UPDATE job AS j SET
   state = c.state, reason = c.reason, site = c.site, seq = c.seq, open_tasks = c.open_tasks,
   failed_tasks = c.failed_tasks, cancelled_tasks = c.cancelled_tasks, started_at = c.started_at,
   ended_at = c.ended_at, next_reconcile_at = c.due
-FROM unnest($39::uuid[], $40::text[], $41::text[], $42::text[], $43::int[], $44::int[], $45::int[], $46::int[],
-            $47::timestamptz[], $48::timestamptz[], $49::timestamptz[])
+FROM unnest($40::uuid[], $41::text[], $42::text[], $43::text[], $44::int[], $45::int[], $46::int[], $47::int[],
+            $48::timestamptz[], $49::timestamptz[], $50::timestamptz[])
   AS c(id, state, reason, site, seq, open_tasks, failed_tasks, cancelled_tasks, started_at, ended_at, due)
 WHERE j.id = c.id"""
 
@@ -260,44 +256,63 @@ async def write_decisions(db: Db, decisions: Sequence[Decision]) -> None:
     if instances or attempts or events or jobs:
         await db.execute(
             _WRITE_DECISIONS,
-            *_columns(instances, _INSTANCE_COLUMNS),
-            *_columns(list(attempts.values()), _ATTEMPT_COLUMNS),
-            *_columns(events, _EVENT_COLUMNS),
-            *_columns(jobs, _JOB_COLUMNS),
+            *columns(instances, _INSTANCE_COLUMNS),
+            *columns(list(attempts.values()), _ATTEMPT_COLUMNS),
+            *columns(events, APPENDED),
+            *columns(jobs, _JOB_COLUMNS),
         )
 
 
-_INSTANCE_COLUMNS = (
-    "id state reason unmet deps_ok deps_failed attempt failures infrastructure_failures not_before failure exit_code "
-    "ready_at started_at ended_at preemptions quota_failures"
-)
-_ATTEMPT_COLUMNS = (
-    "instance_id number job_id state session_id stop reason failure exit_code facts opened_at fence_until "
-    "missing_since running_at ended_at"
-)
-_EVENT_COLUMNS = "job_id seq at kind task payload"
-_JOB_COLUMNS = "id state reason site seq open_tasks failed_tasks cancelled_tasks started_at ended_at next_reconcile_at"
-
-
-def _columns(values: Sequence[object], names: str) -> list[list[Any]]:
-    return [[getattr(v, name) for v in values] for name in names.split()]
-
-
-async def append_events(db: Db, events: Sequence[Event]) -> None:
-    """Append events in the transaction that makes them true; they get their place in the feed after the commit.
-
-    Those of one job follow one another without a gap.
-    """
-    if events:
-        await db.execute(
-            """WITH events AS (
-                 INSERT INTO event (job_id, seq, at, kind, task, payload)
-                 SELECT * FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::text[], $5::int[], $6::jsonb[])
-                 RETURNING job_id, seq)
-               INSERT INTO unplaced_range (job_id, seq, events)
-               SELECT job_id, min(seq), count(*) FROM events GROUP BY job_id""",
-            *_columns(events, _EVENT_COLUMNS),
-        )
+_INSTANCE_COLUMNS = [
+    "id",
+    "state",
+    "reason",
+    "unmet",
+    "deps_ok",
+    "deps_failed",
+    "attempt",
+    "failures",
+    "infrastructure_failures",
+    "not_before",
+    "failure",
+    "exit_code",
+    "ready_at",
+    "started_at",
+    "ended_at",
+    "preemptions",
+    "quota_failures",
+]
+_ATTEMPT_COLUMNS = [
+    "instance_id",
+    "number",
+    "job_id",
+    "state",
+    "session_id",
+    "stop",
+    "reason",
+    "failure",
+    "exit_code",
+    "facts",
+    "opened_at",
+    "fence_until",
+    "missing_since",
+    "asked_at",
+    "running_at",
+    "ended_at",
+]
+_JOB_COLUMNS = [
+    "id",
+    "state",
+    "reason",
+    "site",
+    "seq",
+    "open_tasks",
+    "failed_tasks",
+    "cancelled_tasks",
+    "started_at",
+    "ended_at",
+    "next_reconcile_at",
+]
 
 
 @dataclass(frozen=True, slots=True)

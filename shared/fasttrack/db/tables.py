@@ -214,6 +214,7 @@ attempt = Table(
     _time("opened_at", nullable=False),
     _time("fence_until", nullable=False),
     _time("missing_since"),
+    _time("asked_at"),  # when the backend last answered a question about it
     _time("running_at"),
     _time("ended_at"),
     PrimaryKeyConstraint("instance_id", "number"),

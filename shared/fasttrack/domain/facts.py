@@ -68,6 +68,8 @@ class CreateNotSent:
     """The create was decided but certainly not sent: its fence was too near. It may be decided anew at once."""
 
     name: str
+    fence_until: datetime
+    """The fence of the create that was not sent. If the attempt has another by now, another create was decided since."""
 
 
 Fact = CreateNotSent | SessionSeen | SessionMissing | SessionRefused | BackendAway

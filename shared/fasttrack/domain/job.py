@@ -125,6 +125,8 @@ class Attempt:
     """Why we are ending it, if we are."""
     missing_since: datetime | None = None
     """When a session that had been seen could first not be found."""
+    asked_at: datetime | None = None
+    """When the backend last answered a question about it: an unanswered create, a session that should be ending."""
     running_at: datetime | None = None
     ended_at: datetime | None = None
     failure: FailureClass | None = None

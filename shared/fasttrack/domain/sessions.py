@@ -46,12 +46,17 @@ class SessionDecision:
                 case BackendAway():
                     self._away(fact)
                 case CreateNotSent():
-                    self._create_anew()
+                    # Another scheduler may have waited for this very fence, and have sent its own by now.
+                    if fact.fence_until == self.attempt.fence_until:
+                        self._create_anew()
                 case _:
                     assert_never(fact)
         if self.instance.state.has_session:
+            if any(_is_answer(fact) for fact in facts):
+                self.attempt.asked_at = self.now
+                self._touch()
             self._stop_if_due()
-            self._look_if_due(was_asked_now=any(_is_answer(fact) for fact in facts))
+            self._look_if_due()
 
     # -- facts --------------------------------------------------------------------------------------------------
 
@@ -127,6 +132,7 @@ class SessionDecision:
         if attempt.session_id is not None or attempt.stop is not None or decision.is_cancelling:
             return
         attempt.fence_until = self.now + decision.policy.fence
+        attempt.asked_at = self.now  # its answer comes first
         self._touch()
         decision.due(self.now + decision.policy.settle_after)
         decision.effects.append(CreateSession(decision.job, decision.snapshot.pipeline, self.instance, attempt))
@@ -188,24 +194,26 @@ class SessionDecision:
         else:
             self.decision.move(self.instance, State.STOPPING, reason=reason, attempt=self.attempt.number)
 
-    def _look_if_due(self, *, was_asked_now: bool) -> None:
+    def _look_if_due(self) -> None:
         """Ask for what only the backend can tell: an unanswered create, a session that should be ending.
 
-        Just after an answer to a question of ours the next one waits its time, so that a backend that is away, or
-        slow to end a session, is not asked in a tight loop. What others observe is no answer, and puts nothing off.
+        After an answer to a question of ours the next one waits its time, whatever else the job is looked at for: a
+        backend that is away, or slow to end sessions, is not asked in a tight loop. What others observe is no answer,
+        and puts nothing off.
         """
         attempt, decision = self.attempt, self.decision
+        due = self.now if attempt.asked_at is None else attempt.asked_at + decision.policy.look_again
         if attempt.stop is not None:
-            if was_asked_now and not self._has_just_stopped:
-                decision.due(self.now + decision.policy.look_again)
-            else:
+            if self.now >= due or self._has_just_stopped:
                 decision.ask_to_end(attempt)
+            else:
+                decision.due(due)
         elif attempt.session_id is None:
-            due = attempt.opened_at + decision.policy.settle_after
-            if self.now >= due and not was_asked_now:
+            due = max(due, attempt.opened_at + decision.policy.settle_after)
+            if self.now >= due:
                 decision.ask_to_look(attempt)
             else:
-                decision.due(max(due, self.now + decision.policy.look_again))
+                decision.due(due)
 
     def _set_back(self, exit_code: int | None) -> None:
         self._close(State.CANCELLED, FailureClass.PREEMPTED, "the job was paused", exit_code)

@@ -14,7 +14,6 @@ from .. import spec
 from ..db import Db
 from ..db.jobs import find_idempotent, find_job, insert_job, next_job_number, remember_key
 from ..db.limits import PipelineLine, lock_lines, missing_pools
-from ..db.passes import append_events
 from ..db.pipelines import VersionRecord
 from ..db.secrets import missing_secrets
 from ..domain.decision import EnginePolicy
@@ -90,8 +89,7 @@ async def submit(
     idle = skipped | reused.keys()
     _require_runnable(pipeline, idle, runnable)
     await _require_pools(db, project, pipeline, idle)
-    missing = await missing_secrets(db, project, pipeline.secrets)
-    if missing:
+    if pipeline.secrets and (missing := await missing_secrets(db, project, pipeline.secrets)):
         raise InvalidRun(f"missing secrets: {', '.join(missing)}; set them with `fasttrack secrets set NAME`")
 
     identifier = job_id or JobId(new_id())
@@ -124,11 +122,10 @@ async def submit(
     decision = _new_decision(job, pipeline, now)
     _begin(decision, skipped, reused, refused, _submitted_payload(version, pipeline, request, params))
     instances = [decision.snapshot.instances[task.index] for task in pipeline.tasks]
-    if not await insert_job(db, job, instances, names=[t.name for t in pipeline.tasks], by=request.by):
+    if not await insert_job(db, job, instances, decision.events, names=[t.name for t in pipeline.tasks], by=request.by):
         if await find_job(db, project, identifier) is not None:
             raise Unavailable(f"an earlier try to submit job {identifier} has only now been committed")
         raise Conflict(f"job {identifier} exists already")
-    await append_events(db, decision.events)
     return Submitted(identifier, job.number, is_new=True, refused=refused)
 
 

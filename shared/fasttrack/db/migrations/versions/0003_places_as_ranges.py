@@ -42,11 +42,13 @@ def upgrade() -> None:
     op.drop_index(op.f('ix_event_unplaced'), table_name='event', postgresql_where='(pos IS NULL)')
     op.drop_index(op.f('uq_event_pos'), table_name='event', postgresql_where='(pos IS NOT NULL)')
     op.drop_column('event', 'pos')
+    op.add_column('attempt', sa.Column('asked_at', sa.DateTime(timezone=True), nullable=True))
     # An event is not updated any more: its pages may be filled.
     op.execute("""ALTER TABLE event RESET (fillfactor, autovacuum_vacuum_scale_factor, autovacuum_analyze_scale_factor)""")
 
 
 def downgrade() -> None:
+    op.drop_column('attempt', 'asked_at')
     op.execute("""ALTER TABLE event SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02,
                                          autovacuum_analyze_scale_factor = 0.02)""")
     op.add_column('event', sa.Column('pos', sa.BIGINT(), autoincrement=False, nullable=True))
