@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..db import Db
-from ..db.feed import read_history
 from ..db.jobs import InstanceRecord, JobRecord, find_job, list_instances
 from ..db.pipelines import VersionRecord, find_version, list_versions
 from ..db.retention import hold_outputs
@@ -82,7 +81,7 @@ async def plan_rerun(
         version = own
     pipeline = compile_spec(version.spec)
     before = {record.name: record for record in await list_instances(db, job)}
-    skipped = {n for n in await _skipped_on_request(db, job) if n in pipeline.by_name and n != start}
+    skipped = {n for n in origin.skip if n in pipeline.by_name and n != start}
     again = _runs_again(pipeline, before, start)
     if not again:
         raise InvalidRun(f"nothing of job {job} failed; name a task to start from, or run it again as a whole")
@@ -137,8 +136,3 @@ def _runs_again(pipeline: Pipeline, before: Mapping[str, InstanceRecord], start:
             raise InvalidRun(f"there is no task {start}; the version has {', '.join(pipeline.by_name)}")
         again.add(pipeline.by_name[start].index)
     return frozenset(again | dag.downstream([task.needs for task in pipeline.tasks], again))
-
-
-async def _skipped_on_request(db: Db, job: JobId) -> frozenset[str]:
-    submitted = await read_history(db, job, limit=1)
-    return frozenset(submitted[0].payload.get("skip", ())) if submitted else frozenset()

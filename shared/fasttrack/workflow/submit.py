@@ -124,7 +124,8 @@ async def submit(
     decision = _new_decision(job, pipeline, now)
     _begin(decision, skipped, reused, refused, _submitted_payload(version, pipeline, request, params))
     instances = [decision.snapshot.instances[task.index] for task in pipeline.tasks]
-    if not await insert_job(db, job, instances, names=[t.name for t in pipeline.tasks], by=request.by):
+    names, skip = [t.name for t in pipeline.tasks], sorted(request.skip)
+    if not await insert_job(db, job, instances, names=names, by=request.by, skip=skip):
         if await find_job(db, project, identifier) is not None:
             raise Unavailable(f"an earlier try to submit job {identifier} has only now been committed")
         raise Conflict(f"job {identifier} exists already")
