@@ -44,6 +44,8 @@ class JobRecord:
     """Since when its outputs and logs are gone."""
     skip: Sequence[str] = ()
     """Tasks that were not to run, as asked for; those that the file skips are not in it."""
+    site: str | None = None
+    """Where its sessions live; `None` until its first one is created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,10 @@ async def insert_job(
     inserted = await db.execute(
         """INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, reason, params, priority,
                             submitted_by, origin_job_id, seq, tasks, open_tasks, failed_tasks, cancelled_tasks, created_at,
-                            started_at, ended_at, next_reconcile_at, skip)
+                            started_at, ended_at, next_reconcile_at, skip, site)
            VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,
                    -- Whoever submits may have a wrong clock; when a job is due is a matter of the database's.
-                   CASE WHEN $20::timestamptz IS NOT NULL THEN least($20, now()) END, $21)
+                   CASE WHEN $20::timestamptz IS NOT NULL THEN least($20, now()) END, $21, $22)
            ON CONFLICT (id) DO NOTHING""",
         job.id,
         job.project_id,
@@ -107,6 +109,7 @@ async def insert_job(
         job.ended_at,
         job.next_reconcile_at,
         list(skip),
+        job.site,
     )
     if not inserted:
         return False
@@ -149,7 +152,8 @@ async def next_job_number(db: Db, pipeline: PipelineId) -> int:
 
 _JOB = """SELECT j.id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version, j.state, j.reason,
                  j.params, j.submitted_by, j.tasks, j.open_tasks, j.seq, j.created_at, j.started_at, j.ended_at,
-                 j.origin_job_id, j.pruned_at, j.skip
+                 j.origin_job_id, j.pruned_at, j.skip,
+                 j.site
           FROM job j JOIN pipeline p ON p.id = j.pipeline_id JOIN pipeline_version v ON v.id = j.version_id """
 
 

@@ -115,6 +115,8 @@ async def rerun(
         idempotency_key=key,
         origin=plan.origin.id,
         reuse=plan.reuse,
+        # Outputs lie where they were written: a scheduler of another site would mount what is not there.
+        site=plan.origin.site if plan.reuse else None,
     )
     return await submit(db, project, plan.version, plan.pipeline, request, now=now)
 

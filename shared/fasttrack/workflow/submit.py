@@ -44,6 +44,8 @@ class RunRequest:
     """The job that is run again."""
     reuse: Mapping[str, JobId] = field(default_factory=dict)
     """Tasks that are not run again, with the job whose outputs stand for them."""
+    site: str | None = None
+    """Where it must run, since what it reuses is there; `None`: where the first scheduler takes it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ async def submit(
         reason="",
         params=params,
         priority=pipeline.priority if request.priority is None else request.priority,
-        site=None,
+        site=request.site,
         seq=0,
         open_tasks=len(pipeline.tasks),
         failed_tasks=0,
