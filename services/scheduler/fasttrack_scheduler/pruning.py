@@ -19,6 +19,7 @@ from fasttrack.db.retention import (
     count_keys,
     delete_keys,
     jobs_that_ended,
+    list_reused,
     needed_by_reruns,
     only_removable,
     sessions_of,
@@ -188,10 +189,16 @@ class Pruning:
         return ()
 
     async def _outputs(self, pruned: Pruned, page: list[EndedJob], now: datetime) -> Collection[JobId]:
-        free = await self._give_up(page, now)
+        # Those whose time had come before, and that a job of this page kept until now: they go with it.
+        known = {job.id for job in page}
+        reused = [job for job in await self._read(lambda db: list_reused(db, page)) if job.id not in known]
+        free = await self._give_up([*page, *reused], now)
         for job in free:
             await self._forget_outputs(pruned, job)
-        return {job.id for job in page} - {job.id for job in free}
+        kept = [job for job in page if job not in free]
+        needed = await self._read(lambda db: needed_by_reruns(db, kept)) if kept else {}
+        # One that only jobs which are over stand on need not be asked for again: it goes with the last of them.
+        return {job.id for job in kept if needed.get(job.id) is not False}
 
     # -- whole jobs -------------------------------------------------------------------------------------------------
 

@@ -191,6 +191,8 @@ task_instance = Table(
     CheckConstraint("unmet >= 0", name="unmet"),
     CheckConstraint(f"({_in('state', TERMINAL_INSTANCE_STATES)}) = (ended_at IS NOT NULL)", name="ended_at"),
     UniqueConstraint("job_id", "index"),
+    # What stands on a job's outputs: asked before they are removed. Only re-runs have such rows.
+    Index("ix_task_instance_reused", "reused_from", postgresql_where=text("reused_from IS NOT NULL")),
     # What can move without a dependency ending: the only instances a pass loads unasked.
     Index(
         "ix_task_instance_movable",

@@ -52,9 +52,11 @@ def upgrade() -> None:
     op.add_column('task_instance', sa.Column('pool_slots', sa.SmallInteger(), server_default=sa.text('0'), nullable=False))
     op.add_column('task_instance', sa.Column('reused_from', sa.Uuid(), nullable=True))
     op.add_column('task_instance', sa.Column('granted_at', sa.DateTime(timezone=True), nullable=True))
+    op.create_index('ix_task_instance_reused', 'task_instance', ['reused_from'], unique=False, postgresql_where=sa.text('reused_from IS NOT NULL'))
 
 
 def downgrade() -> None:
+    op.drop_index('ix_task_instance_reused', table_name='task_instance', postgresql_where=sa.text('reused_from IS NOT NULL'))
     op.drop_column('task_instance', 'granted_at')
     op.drop_column('task_instance', 'reused_from')
     op.drop_column('task_instance', 'pool_slots')
