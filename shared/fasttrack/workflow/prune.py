@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..crashpoints import crash_point
 from ..db import Db
 from ..db.retention import (
     EndedJob,
@@ -68,6 +69,7 @@ async def give_up_outputs(db: Db, jobs: Sequence[EndedJob], *, now: datetime) ->
     held = await lock_ended(db, jobs)
     free = held - (await needed_by_reruns(db, jobs)).keys()
     await mark_pruned(db, list(free), now)
+    crash_point("prune.before_mark")
     return [job for job in jobs if job.id in free]
 
 

@@ -104,9 +104,24 @@ async def plan_rerun(
 
 
 async def rerun(
-    db: Db, project: ProjectId, plan: RerunPlan, *, by: str, now: datetime, key: str | None = None
+    db: Db,
+    project: ProjectId,
+    plan: RerunPlan,
+    *,
+    by: str,
+    now: datetime,
+    key: str | None = None,
+    job_id: JobId | None = None,
 ) -> Submitted:
-    """Make the job that the plan describes. Needs the plan's transaction, or one after it; see `submit`."""
+    """Make the job that the plan describes. Needs the plan's transaction, or one after it; see `submit`.
+
+    :param job_id: made by the caller before the first try; a second one, after a commit that was lost on its way back,
+        then gives the job of the first.
+    :raises Conflict: what would be reused is gone, or the key stands for another request.
+    """
+    made = None if job_id is None else await find_job(db, project, job_id)
+    if made is not None:
+        return Submitted(made.id, made.number, is_new=True)
     await _require_outputs(db, plan.reuse)
     request = RunRequest(
         params=plan.params,
@@ -118,7 +133,7 @@ async def rerun(
         # Outputs lie where they were written: a scheduler of another site would mount what is not there.
         site=plan.origin.site if plan.reuse else None,
     )
-    return await submit(db, project, plan.version, plan.pipeline, request, now=now)
+    return await submit(db, project, plan.version, plan.pipeline, request, now=now, job_id=job_id)
 
 
 async def _require_outputs(db: Db, reuse: Mapping[str, JobId]) -> None:
