@@ -136,6 +136,8 @@ class Transaction(AbstractAsyncContextManager[Db]):
             world.answers[key] = answer
         if sql.startswith("INSERT INTO event"):
             self._events += zip(*args, strict=True)
+        if sql.startswith("INSERT INTO job "):
+            world.watch.submitted(args[0], args[2])  # type: ignore[arg-type]
         if sql.startswith("INSERT INTO task_instance"):
             world.watch.instances.update({i: (args[0], n) for i, n in zip(args[1], args[2], strict=True)})  # type: ignore[call-overload]
         if sql.startswith("INSERT INTO attempt"):
