@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     """How often the backend is asked for the truth about open sessions."""
     sweep_interval: Seconds = timedelta(seconds=30)
     """How often orphaned sessions are looked for."""
+    settle_after: Annotated[Seconds, Field(ge=timedelta(seconds=0.1))] = timedelta(seconds=5)
+    """A session whose creation was not answered for is looked up by its name after this long."""
     lost_after: Seconds = timedelta(seconds=60)
     """A session that cannot be found for this long is taken for lost."""
     terminate_grace: Seconds = timedelta(seconds=10)

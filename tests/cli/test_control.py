@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fasttrack.db import Database
 from fasttrack_scheduler.backends.simulated import Script
 from tests.cli.command_line import CommandLine, World
 from tests.factories import a_file
@@ -67,6 +69,24 @@ async def test_a_failed_job_runs_again_from_its_failure(stored: CommandLine, wor
     assert done.code == 0
     assert "runs b, c" in done.err
     assert "reuses a" in done.err
+
+
+async def test_a_rerun_whose_commit_is_lost_on_the_way_back_makes_one_job(
+    stored: CommandLine, demo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried again without a key, it finds the job that it made."""
+    assert (await stored("run", demo, "--wait", "--scheduler")).code == 0
+    run = Database.run
+
+    async def twice(self: Database, work: Any, **more: Any) -> Any:
+        await run(self, work, **more)
+        return await run(self, work, **more)
+
+    job = json.loads((await stored("jobs", "--json")).out)["jobs"][0]["id"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "run", twice)
+        assert (await stored("rerun", job)).code == 0
+    assert len(json.loads((await stored("jobs", "--json")).out)["jobs"]) == 2
 
 
 async def test_a_rerun_that_does_not_fit_is_refused(stored: CommandLine, world: World, demo: str) -> None:

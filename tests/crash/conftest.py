@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -69,6 +70,12 @@ class Crashes:
         process.start()
         self._processes.append(process)
         return process
+
+    async def types(self, *words: str) -> None:
+        """Somebody types a command, which succeeds."""
+        process = self.command(*words)
+        await eventually(lambda: process.exitcode is not None)
+        assert process.exitcode == 0, self.said()
 
     async def died(self, process: BaseProcess) -> None:
         """Wait until it has been killed; it did that itself."""
@@ -145,14 +152,28 @@ class Crashes:
         for job in self.jobs:
             assert await self.engine.ended(job) is verdict, self.said()
 
+    async def is_all_placed(self) -> bool:
+        """Whether every event has its place in the feed."""
+        async with self.database.transaction() as db:
+            return await are_all_events_placed(db)
+
+    async def grow_old(self, *jobs: JobId, days: int) -> None:
+        """Let these jobs have ended so long ago."""
+        async with self.database.transaction() as db:
+            await db.execute(
+                "UPDATE job SET ended_at = ended_at - make_interval(days => $1) WHERE id = ANY($2)", days, jobs
+            )
+            await db.execute("DELETE FROM retention_mark")  # which says that so long ago nothing is left
+
+    def outputs(self) -> set[tuple[JobId, str]]:
+        """Which tasks of which jobs have a file that they wrote."""
+        found = self.state.glob("pipelines/*/jobs/*/*/outputs/done")
+        return {(JobId(UUID(f.parts[-4])), f.parts[-3]) for f in found}
+
     async def nothing_is_left_or_lost(self) -> None:
         """Every event has its place, every session has ended, and the history is whole."""
 
-        async def placed() -> bool:
-            async with self.database.transaction() as db:
-                return await are_all_events_placed(db)
-
-        await eventually(placed)
+        await eventually(self.is_all_placed)
         await eventually(lambda: sessions_without_an_end(self.state) == [])
         await eventually(lambda: processes_of_tasks(self.state) == [])
         assert '"level": "error"' not in self.said()

@@ -12,14 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from fasttrack.db.pipelines import find_pipeline
 from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.ids import JobId
 from fasttrack.workflow.admit import change_limit
-from tests.crash.conftest import HOLD, SLEEPY, Crashes, a_job
+from tests.crash.conftest import HOLD, RAN, SLEEPY, Crashes, a_job
+from tests.factories import a_file
 from tests.invariants import sessions_without_an_end
 from tests.waiting import eventually
 
 Look = Callable[[], Awaitable[bool]]
+TOLD = RAN.format("/pipeline/vfroot")
+WROTE = "echo done > /pipeline/outputs/done"
 
 STARTS = [  # a session is being started: its command waits until somebody else takes over
     "task.starting.before_commit",
@@ -53,6 +57,19 @@ CANCELS = [
 GRANTS = ["task.succeeded.after_commit", "grant.after_commit"]  # a slot was given back, or to somebody
 SWEEPS = ["sweep.after_read", "sweep.after_end"]
 SUBMITS = ["submit.before_commit", "submit.after_commit"]
+PAUSES = ["pause.before_commit", "pause.after_commit", "resume.before_commit", "resume.after_commit"]
+STOPS = ["cancel.after_end", "task.ready.before_commit", "task.ready.after_commit"]
+RERUNS = ["rerun.before_commit", "rerun.after_commit"]
+PRUNES = [
+    "prune.after_events",
+    "prune.after_logs",
+    "prune.before_mark",
+    "prune.after_mark",
+    "prune.after_outputs",
+    "prune.after_remember",
+    "prune.after_children",
+    "prune.after_jobs",
+]
 
 pytestmark = pytest.mark.timeout(60)
 BOTH_WAYS = pytest.mark.parametrize("successor", ["the same again", "another one"])
@@ -210,6 +227,123 @@ async def test_a_death_while_a_job_is_submitted_makes_it_once(
     assert crashes.ran() == ["1 a 1", "1 b 1"]
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize("point", PAUSES)
+async def test_a_death_while_people_pause_or_resume_does_it_or_does_not(
+    crashes: Crashes, point: str, successor: str
+) -> None:
+    """A job and its pipeline in one command: both or none, and typed again it is done once."""
+    if successor == "another one":
+        crashes.scheduler(pace=SLEEPY)
+    job = await crashes.submit(a_job(a=HOLD))
+    verb, is_after = point.split(".")[0], point.endswith("after_commit")
+
+    async def is_paused() -> set[bool]:
+        async with crashes.database.transaction() as db:
+            pipeline = await find_pipeline(db, crashes.engine.project, "demo")
+        assert pipeline is not None
+        return {pipeline.paused_at is not None, (await crashes.engine.job(job)).state is JobState.PAUSED}
+
+    if successor == "another one":
+        await crashes.engine.reached(job, "a", InstanceState.RUNNING)
+    if verb == "resume":
+        await crashes.types("pause", str(job), "--pipeline", "demo")
+        assert await is_paused() == {True}
+    await crashes.died(crashes.command(verb, str(job), "--pipeline", "demo", dies_at=point))
+    assert await is_paused() == {(verb == "pause") is is_after}
+    await crashes.types(verb, str(job), "--pipeline", "demo")
+    assert await is_paused() == {verb == "pause"}
+    if successor == "the same again":
+        crashes.scheduler()
+    await crashes.let_go()
+    if verb == "pause":
+        if successor == "another one":
+            await crashes.engine.reached(job, "a", InstanceState.SUCCEEDED)
+            await crashes.engine.reached(job, "b", InstanceState.READY)
+        await crashes.types("resume", str(job), "--pipeline", "demo")
+    await crashes.all_ended(JobState.SUCCEEDED)
+    await crashes.nothing_is_left_or_lost()
+    assert crashes.ran() == ["1 a 1", "1 b 1"]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("point", STOPS)
+async def test_a_death_while_a_pause_ends_what_runs_sets_the_task_back_once(
+    crashes: Crashes, point: str, successor: str
+) -> None:
+    async def provoke() -> Look:
+        job = await crashes.submit(a_job(a=HOLD))
+        await crashes.engine.reached(job, "a", InstanceState.RUNNING)
+        await crashes.types("pause", str(job), "--stop")
+        return reached(crashes, job, InstanceState.READY)
+
+    await dies_at(crashes, point, successor, provoke)
+    for job in crashes.jobs:
+        await crashes.engine.reached(job, "a", InstanceState.READY)
+        assert (await crashes.engine.job(job)).state is JobState.PAUSED
+    await crashes.let_go()
+    await crashes.types("resume", *map(str, crashes.jobs))
+    await crashes.all_ended(JobState.SUCCEEDED)
+    await crashes.nothing_is_left_or_lost()
+    assert crashes.ran() == [f"{n} {ran}" for n in crashes.numbers for ran in ("a 1", "a 2", "b 1")]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("point", RERUNS)
+async def test_a_death_while_a_job_is_run_again_makes_one_job(crashes: Crashes, point: str, successor: str) -> None:
+    flaky = '[ "$BACKENDAI_PIPELINE_JOB_INDEX" = 2 ]'
+    first = crashes.scheduler()
+    job = await crashes.submit(a_file({"a": "", "b": "a"}, a={"command": TOLD}, b={"command": TOLD + flaky}))
+    await crashes.all_ended(JobState.FAILED)
+    if successor == "the same again":
+        first.kill()
+    command = ("rerun", str(job), "--from", "failure", "--key", "again-1")
+    await crashes.died(crashes.command(*command, dies_at=point))
+    await crashes.find_jobs(expected=1 if point == "rerun.before_commit" else 2)
+    await crashes.types(*command)
+    await crashes.find_jobs(expected=2)
+    if successor == "the same again":
+        crashes.scheduler()
+    again = next(j for j in crashes.jobs if j != job)
+    assert await crashes.engine.ended(again) is JobState.SUCCEEDED
+    await crashes.nothing_is_left_or_lost()
+    assert crashes.ran() == ["1 a 1", "1 b 1", "2 b 1"]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("point", PRUNES)
+async def test_a_death_while_old_things_are_removed_is_made_good(crashes: Crashes, point: str, successor: str) -> None:
+    """What was reused goes too, and what is young stays whole."""
+    scheduler = crashes.scheduler()
+    files = {"a": {"command": WROTE}, "b": {"command": '[ "$BACKENDAI_PIPELINE_JOB_INDEX" != 1 ] && ' + WROTE}}
+    old = await crashes.submit(a_file({"a": "", "b": "a"}, **files))
+    await crashes.all_ended(JobState.FAILED)
+    await crashes.types("rerun", str(old), "--from", "failure")
+    await crashes.find_jobs(expected=2)
+    again = next(job for job in crashes.jobs if job != old)
+    assert await crashes.engine.ended(again) is JobState.SUCCEEDED
+    young = await crashes.submit(a_file({"a": "", "b": "a"}, **files))
+    assert await crashes.engine.ended(young) is JobState.SUCCEEDED
+    await eventually(crashes.is_all_placed)
+    scheduler.kill()
+    await crashes.grow_old(old, again, days=400)
+
+    await crashes.died(crashes.command("prune", dies_at=point))
+    if successor == "the same again":
+        await crashes.types("prune")
+    else:
+        crashes.scheduler(pace={**SLEEPY, "PRUNE_INTERVAL": "1"})
+
+    async def is_gone() -> bool:
+        async with crashes.database.transaction() as db:
+            return bool(await db.value("SELECT count(*) FROM job") == 1)
+
+    await eventually(is_gone)
+    await eventually(lambda: crashes.outputs() == {(young, "a"), (young, "b")})
+    assert await crashes.engine.history(young)
+    assert '"level": "error"' not in crashes.said()
+
+
 def test_every_crash_point_of_the_source_is_listed_here() -> None:
     root = Path(__file__).parents[2]
     calls = [
@@ -218,5 +352,10 @@ def test_every_crash_point_of_the_source_is_listed_here() -> None:
         for file in (root / part).rglob("*.py")
         for name in re.findall(r'crash_point\("([a-z_.]+)"\)', file.read_text())
     ]
-    events = {p for p in [*STARTS, *ENDS, *RETRIES, *CANCELS] if p.startswith(("task.", "job."))}
-    assert sorted(calls) == sorted({*STARTS, *ENDS, *RETRIES, *CANCELS, *GRANTS, *SWEEPS, *SUBMITS} - events)
+    for part in ("shared", "services", "cli"):
+        for file in (root / part).rglob("*.py"):
+            for when in re.findall(r'crash_point\(f"\{verb\}\.([a-z_]+)"\)', file.read_text()):
+                calls += [f"pause.{when}", f"resume.{when}"]
+    events = {p for p in [*STARTS, *ENDS, *RETRIES, *CANCELS, *STOPS] if p.startswith(("task.", "job."))}
+    others = [*PAUSES, *STOPS, *RERUNS, *PRUNES]
+    assert sorted(calls) == sorted({*STARTS, *ENDS, *RETRIES, *CANCELS, *GRANTS, *SWEEPS, *SUBMITS, *others} - events)

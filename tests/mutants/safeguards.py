@@ -16,9 +16,10 @@ from fasttrack.db import Db
 from fasttrack.domain.decision import Decision
 from fasttrack.domain.events import Event
 from fasttrack.domain.facts import BackendAway, CreateNotSent, Fact, SessionMissing
+from fasttrack.domain.job import TaskInstance
 from fasttrack.domain.sessions import SessionDecision
-from fasttrack.domain.states import FailureClass
-from fasttrack.ids import parse_session_name, session_name
+from fasttrack.domain.states import FailureClass, JobState
+from fasttrack.ids import JobId, parse_session_name, session_name
 from fasttrack.workflow import reconcile
 from fasttrack_scheduler.effects import Effects
 from fasttrack_scheduler.loops.observer import Observer
@@ -203,6 +204,50 @@ def wall_clock_measures_fences(world: World) -> Iterator[None]:
         yield
 
 
+def grants_without_a_lock(sql: str) -> str:
+    return sql.replace("ORDER BY scope, name FOR UPDATE", "ORDER BY scope, name")
+
+
+def grants_uncounted(sql: str) -> str:
+    return sql.replace("OR (i.state = 'READY' AND i.granted_at IS NOT NULL)", "")
+
+
+@contextmanager
+def a_pause_is_ignored(_: World) -> Iterator[None]:
+    def may_start(self: Decision) -> bool:
+        return self.starts and not self.is_cancelling and not self.blocked and not self.job.state.is_terminal
+
+    with patch.object(Decision, "may_start", property(may_start)):
+        yield
+
+
+@contextmanager
+def a_paused_pipeline_starts(_: World) -> Iterator[None]:
+    def held_back(self: Decision) -> str:
+        return "the job is paused" if self.job.state is JobState.PAUSED else self.blocked or ""
+
+    with patch.object(Decision, "held_back", property(held_back)):
+        yield
+
+
+@contextmanager
+def a_pause_uses_up_a_session(_: World) -> Iterator[None]:
+    def set_back(self: Decision, instance: TaskInstance, reason: str) -> None:
+        self.cancel(instance, reason)
+
+    with patch.object(Decision, "set_back", set_back):
+        yield
+
+
+@contextmanager
+def what_is_reused_runs(_: World) -> Iterator[None]:
+    def note(self: Decision, instance: TaskInstance, job: JobId) -> None:
+        instance.reused_from = job
+
+    with patch.object(Decision, "reuse", note):
+        yield
+
+
 MUTANTS = {
     m.name: m
     for m in (
@@ -217,6 +262,12 @@ MUTANTS = {
         Mutation("no-cancel-fence", "a cancel does not wait for a create under way", cancel_before_the_fence),
         Mutation("serial-places", "the feed's places are given by a sequence", places_in_the_transaction),
         Mutation("wall-clock", "this machine's clock says whether a fence has passed", wall_clock_measures_fences),
+        Mutation("unlocked-grants", "slots are given without the lock of their limit", nothing, grants_without_a_lock),
+        Mutation("uncounted-grants", "a slot that was given counts when its session starts", nothing, grants_uncounted),
+        Mutation("pause-ignored", "a paused job starts tasks", a_pause_is_ignored),
+        Mutation("pipeline-pause", "a paused pipeline starts tasks", a_paused_pipeline_starts),
+        Mutation("pause-cancels", "a task that a pause ended is cancelled", a_pause_uses_up_a_session),
+        Mutation("reused-runs", "a re-run runs what it reuses", what_is_reused_runs),
     )
 }
 """By name. The ages of a fence and of a lost session are the product's own; a mutant changes nothing else."""

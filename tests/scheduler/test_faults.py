@@ -205,3 +205,8 @@ def test_the_policy_takes_the_backends_own_fence(engine: Engine) -> None:
     backend = SimulatedBackend(engine.site, fence=timedelta(seconds=7))
     policy = engine_policy(engine.settings, backend)
     assert (policy.site, policy.fence) == ("simulated", timedelta(seconds=7))
+
+
+def test_a_setting_says_when_an_attempt_without_an_answer_is_looked_up(engine: Engine) -> None:
+    settings = engine.settings.model_copy(update={"settle_after": timedelta(seconds=1.5)})
+    assert engine_policy(settings, SimulatedBackend(engine.site)).settle_after == timedelta(seconds=1.5)

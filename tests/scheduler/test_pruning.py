@@ -208,6 +208,33 @@ async def test_outputs_that_a_re_run_stands_on_stay_also_those_of_an_earlier_job
     assert await rows(engine) == before
 
 
+async def test_outputs_that_a_finished_re_run_reuses_go_when_its_own_go(engine: Engine) -> None:
+    engine.site.script("b", Script(exit_code=1), Script())
+    (first,) = await finish(engine, a_file({"a": "", "b": "a"}))
+    await age(engine, 20)
+    (second,) = await finish_again(engine, first)
+    assert counts((await prune(engine, 15, dry_run=True))["default"]) == {"logs": 2}
+    assert counts((await prune(engine, 15))["default"]) == {"logs": 2}
+    assert engine.site.outputs == {first, second}, "the first one's time had come 5 days ago"
+    async with engine.database.transaction() as db:
+        mark = await db.value("SELECT ended_before FROM retention_mark WHERE kind = 'outputs'")
+    assert mark > in_days(-16), "what a finished job keeps holds up no mark: a turn costs what it removes"
+    assert counts((await prune(engine, 31, dry_run=True))["default"]) == {"logs": 1, "outputs": 2}
+    assert counts((await prune(engine, 31))["default"]) == {"logs": 1, "outputs": 2}
+    assert engine.site.outputs == set()
+
+
+async def test_a_job_is_kept_while_a_finished_re_run_reuses_its_outputs(engine: Engine) -> None:
+    engine.site.script("b", Script(exit_code=1), Script())
+    (first,) = await finish(engine, a_file({"a": "", "b": "a"}))
+    await age(engine, 350)
+    (second,) = await finish_again(engine, first)
+    assert "jobs" not in counts((await prune(engine, 20))["default"])
+    assert engine.site.outputs == {first, second}
+    assert counts((await prune(engine, 31))["default"])["jobs"] == 1
+    assert engine.site.outputs == set()
+
+
 async def test_a_re_run_and_a_prune_at_once_agree(engine: Engine) -> None:
     """Whoever holds the job's row first wins: outputs that are given up are not built upon, and the other way round."""
     engine.site.script("b", Script(exit_code=1))

@@ -66,6 +66,9 @@ class Checks:
         self.promises_were_kept()
         self.nothing_outlives_its_job()
         self.needs_came_first()
+        self.what_is_paused_starts_nothing()
+        self.a_pause_ends_no_task()
+        self.what_is_reused_is_not_run()
         self.sightings()
 
     # -- the cluster ----------------------------------------------------------------------------------------------
@@ -106,7 +109,7 @@ class Checks:
                 needs = [
                     (tasks[names.index(n)], ended.get((row["job_id"], names.index(n)))) for n in task["dependencies"]
                 ]
-                if any(end is None or end["at"] > session.created_at for _, end in needs):
+                if any(end is None or (_is_of_time(end) and end["at"] > session.created_at) for _, end in needs):
                     self.violate("I14", f"{session.name} of {task['name']} began before its needs had ended")
                 elif not _holds(task.get("run_if", "success"), needs):
                     self.violate("I14", f"{session.name} of {task['name']} ran although its condition does not hold")
@@ -203,7 +206,7 @@ class Checks:
 
     def promises_were_kept(self) -> None:
         """I12, I17: one job per key; I13: a cancel that was acknowledged holds."""
-        asked = {r.key for r in self.world.workload.requests}
+        asked = {r.key for r in self.world.workload.requests} | self.people.again.keys()
         if set(self.people.jobs) != asked or set(self.people.jobs.values()) != set(self.jobs):
             self.violate("I12/I17", f"{len(asked)} keys, {len(self.people.jobs)} answers, {len(self.jobs)} jobs")
         for job, (at, before) in self.people.cancelled.items():
@@ -226,6 +229,67 @@ class Checks:
                 if row["ended_at"] and (session.ended_at is None or session.ended_at > row["ended_at"]):
                     self.violate("I13", f"{session.name} outlived job {job}, which ended at {row['ended_at']:%T}")
 
+    # -- pauses and re-runs ---------------------------------------------------------------------------------------------
+
+    def what_is_paused_starts_nothing(self) -> None:
+        """Of a job: by its history. Of a pipeline: from the answer to its pause until somebody asks for its end."""
+        for job, events in self.events.items():
+            state = "PENDING"
+            for event in events:
+                if event["task"] is None:
+                    state = event["payload"].get("to", state)
+                elif event["kind"] == "task.starting" and state != "RUNNING":
+                    self.violate("pause", f"job {job} event {event['seq']}: a task was started while it was {state}")
+        for pipeline, since, until in self.people.paused:
+            for job, row in self.jobs.items():
+                if self._pipeline_of(job) != pipeline:
+                    continue
+                if row["created_at"] < until and (row["ended_at"] or until) >= until:
+                    self.world.saw("a pipeline was paused with work to do")
+                for attempt in self.attempts:
+                    if attempt["job_id"] == job and since < attempt["opened_at"] < until:
+                        self.violate(
+                            "pause", f"job {job} started a task at {attempt['opened_at']:%T} in a paused pipeline"
+                        )
+
+    def a_pause_ends_no_task(self) -> None:
+        """What a pause stopped begins anew; only a cancel, or somebody outside, cancels a task."""
+        newest = {a["instance_id"]: a for a in self.attempts}
+        for instance in self.instances.values():
+            was_cancelled = self.jobs[instance["job_id"]]["cancel_requested_at"] is not None
+            attempt = newest.get(instance["id"])
+            is_by_pause = attempt is not None and attempt["stop"] == FailureClass.PREEMPTED
+            if instance["state"] == "CANCELLED" and is_by_pause and not was_cancelled:
+                self.violate("pause", f"task {instance['name']} was cancelled by a pause")
+
+    def what_is_reused_is_not_run(self) -> None:
+        """A re-run has no session of what it reuses, and that did succeed where it says; all else runs again."""
+        for key, (origin, start) in self.people.again.items():
+            how = {"*": "as a whole", "?": "from its failure"}.get(start, "from a task")
+            self.world.saw(f"run again {how}")
+            job = self.people.jobs[key]
+            before = {i["name"]: i for i in self.instances.values() if i["job_id"] == origin}
+            for instance in self.instances.values():
+                if instance["job_id"] != job:
+                    continue
+                old = before[instance["name"]]
+                self.world.watch.seen["skipped again"] += instance["reason"] == old["reason"] == "skipped on request"
+                if instance["reused_from"] is None:
+                    continue
+                if (instance["state"], instance["attempt"]) != (_GOOD, 0) or self._sessions_of(instance["id"]):
+                    self.violate("re-run", f"task {instance['name']} of job {job} is reused, and ran")
+                if (
+                    instance["reused_from"] != origin
+                    or old["state"] != _GOOD
+                    or instance["name"] == start
+                    or start == "*"
+                ):
+                    self.violate("re-run", f"task {instance['name']} of job {job} reuses what did not succeed")
+
+    def _sessions_of(self, instance: UUID) -> list[Session]:
+        owners = {name: parse_session_name(name) for name in self.sessions}
+        return [s for name, owner in owners.items() if owner and owner[0] == instance for s in self.sessions[name]]
+
     def _of_job(self, job: UUID) -> list[Session]:
         return [s for each in self.sessions.values() for s in each if s.spec.workspace.job_id == job]
 
@@ -234,6 +298,10 @@ class Checks:
     def sightings(self) -> None:
         """What this world can prove to have gone through."""
         watch = self.world.watch
+        for events in self.events.values():
+            watch.seen["an older job made room"] += any(
+                "took its place" in e["payload"].get("reason", "") for e in events
+            )
         for attempt in self.attempts:
             name = session_name(InstanceId(attempt["instance_id"]), attempt["number"])
             sessions = self.sessions.get(name, [])
@@ -247,9 +315,17 @@ class Checks:
                     watch.seen["waited for a fence"] += 1
 
 
+def _is_of_time(end: Any) -> bool:
+    """Whether it ended while the job ran; what is skipped or reused ends, well, by the clock of whoever submits."""
+    return end["payload"].get("reason") not in ("skipped on request", "reused")
+
+
 def _holds(run_if: str, needs: Sequence[tuple[dict[str, Any], Any]]) -> bool:
     ends = [(task, end["payload"]["to"]) for task, end in needs]
-    good = [to == _GOOD or (to == "FAILED" and task.get("continue_on_failure", False)) for task, to in ends]
+    good = [
+        to == _GOOD or not _is_of_time(end) or (to == "FAILED" and task.get("continue_on_failure", False))
+        for (task, to), (_, end) in zip(ends, needs, strict=True)
+    ]
     bad = [to in _BAD for _, to in ends]
     match run_if:
         case "always":

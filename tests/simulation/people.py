@@ -1,4 +1,5 @@
-"""Those who use the product in a world: clients that submit and cancel until they are answered, and a subscriber."""
+"""Those who use the product in a world: clients that submit, cancel, pause and run again until they are answered, and a
+subscriber."""
 
 from __future__ import annotations
 
@@ -10,15 +11,16 @@ from uuid import UUID
 
 from fasttrack.db import Db
 from fasttrack.domain.states import JobState
-from fasttrack.errors import Unavailable
+from fasttrack.errors import Conflict, InvalidRun, Unavailable
 from fasttrack.feed import Cursor, Feed
 from fasttrack.ids import JobId
-from fasttrack.workflow.control import cancel
+from fasttrack.workflow.control import cancel, pause, pause_pipeline, resume, resume_pipeline
+from fasttrack.workflow.rerun import plan_rerun, rerun
 from fasttrack.workflow.submit import RunRequest, submit
 
 from .loop import Life
 from .store import SimDatabase
-from .workload import Request, longest_way
+from .workload import Pause, Request, longest_way, one_after_the_other
 
 if TYPE_CHECKING:
     from .world import World
@@ -37,6 +39,10 @@ class People:
         """By key, what was acknowledged."""
         self.cancelled: dict[JobId, tuple[datetime, JobState]] = {}
         """When a cancel was acknowledged, and the job's state before."""
+        self.again: dict[str, tuple[JobId, str]] = {}
+        """Re-runs by key: the job that was run again, and how."""
+        self.paused: list[tuple[int, datetime, datetime]] = []
+        """Pipelines, when their pause was acknowledged, and when somebody first asked for its end."""
         self.read: list[tuple[UUID, int]] = []
         """Events as the subscriber got them."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -48,12 +54,19 @@ class People:
         await asyncio.sleep(0.1)
         for request in self.world.workload.requests:
             self._tasks.append(self.world.loop.spawn(self._want(request), None))
+        for pipeline, wanted in self.world.workload.pauses.items():
+            self._tasks.append(self.world.loop.spawn(self._pause_pipeline(pipeline, wanted), None))
 
     async def are_done(self, *, at_least: float) -> None:
         """Wait until every job that was asked for is over (I4); `at_least` that long."""
         world = self.world
         began = world.elapsed()
-        within = 120 + max(longest_way(file) for file in world.workload.files)
+        work = world.workload
+        within = 120 + max(longest_way(file) for file in work.files)
+        if work.limits or world.most_jobs:
+            within = 120 + sum(one_after_the_other(work.files[request.pipeline]) for request in work.requests)
+        if any(request.again for request in work.requests):
+            within *= 2
         while True:
             await asyncio.sleep(5)
             self.check_due()
@@ -85,6 +98,10 @@ class People:
         if len(jobs) > 1:
             self.world.watch.violate("I12", f"one key, two answers: {jobs}")
         job = self.jobs[request.key] = jobs.pop()
+        if request.pause is not None:
+            self._tasks.append(self.world.loop.spawn(self._pause(job, request.pause), None))
+        if request.again is not None:
+            self._tasks.append(self.world.loop.spawn(self._run_again(job, request), None))
         if request.cancel_after is not None:
             while not self.world.watch.has_begun(job):
                 await asyncio.sleep(0.2)
@@ -93,7 +110,7 @@ class People:
 
     async def _submit(self, request: Request) -> JobId:
         version, pipeline = self.world.versions[request.pipeline]
-        wanted = RunRequest(by="ada", idempotency_key=request.key)
+        wanted = RunRequest(by="ada", idempotency_key=request.key, priority=request.priority, skip=request.skip)
 
         async def work(db: Db, now: datetime) -> JobId:
             return (await submit(db, self.world.project, version, pipeline, wanted, now=now)).job_id
@@ -111,8 +128,65 @@ class People:
         self.cancelled.setdefault(job, (self.world.now(), before))
         self.world.ring(job)
 
+    async def _pause(self, job: JobId, wanted: Pause) -> None:
+        world = self.world
+        while not world.watch.has_begun(job):
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(wanted.after)
+
+        async def stop(db: Db, now: datetime) -> JobState:
+            return await pause(db, world.project, job, stop=wanted.stop, now=now)
+
+        async def go_on(db: Db, now: datetime) -> JobState:
+            return await resume(db, world.project, job, now=now)
+
+        try:
+            await self._insist(stop)
+            world.ring(job)
+            await asyncio.sleep(wanted.lasts)
+            if await self._insist(go_on) is JobState.PAUSED:
+                world.saw("a paused job went on")
+        except Conflict:
+            world.saw("too late to pause")
+        world.ring(job)
+
+    async def _pause_pipeline(self, number: int, wanted: Pause) -> None:
+        world = self.world
+        name = f"pipeline-{number}"
+        await asyncio.sleep(wanted.after)
+        jobs = await self._insist(lambda db, _: pause_pipeline(db, world.project, name))
+        since = world.now()
+        world.log(f"paused {name}")
+        for job in jobs:
+            world.ring(job)
+        await asyncio.sleep(wanted.lasts)
+        self.paused.append((number, since, world.now()))
+        for job in await self._insist(lambda db, _: resume_pipeline(db, world.project, name)):
+            world.ring(job)
+
+    async def _run_again(self, job: JobId, request: Request) -> None:
+        """As soon as it is over; what cannot be, since nothing failed, is refused."""
+        world, start = self.world, request.again
+        assert start is not None
+        key = f"{request.key}-again"
+        while not world.watch.has_ended(job):
+            await asyncio.sleep(0.5)
+
+        async def work(db: Db, now: datetime) -> JobId:
+            plan = await plan_rerun(db, world.project, job, start=start)
+            return (await rerun(db, world.project, plan, by="ada", now=now, key=key)).job_id
+
+        try:
+            again = await self._insist(work)
+        except InvalidRun:
+            world.saw("nothing to run again")
+            return
+        self.jobs[key] = again
+        self.again[key] = (job, start)
+        world.ring(again)
+
     async def _insist(self, work: Callable[[Db, datetime], Awaitable[T]]) -> T:
-        """Ask one server after the other until one has answered."""
+        """Ask one server after the other until one has answered; a refusal is an answer."""
         while True:
             self._lives += 1
             life = Life(f"api-{self._lives % 2}", self._lives)
@@ -124,6 +198,8 @@ class People:
                 self.world.kill(life)
             elif task.exception() is None:
                 return task.result()  # type: ignore[no-any-return]
+            elif isinstance(task.exception(), Conflict | InvalidRun):
+                raise task.exception()  # type: ignore[misc]
             elif not isinstance(task.exception(), Unavailable):
                 raise AssertionError("a client was told something strange") from task.exception()
             await asyncio.sleep(self.world.random.uniform(0.1, 2))

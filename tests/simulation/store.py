@@ -138,8 +138,10 @@ class Transaction(AbstractAsyncContextManager[Db]):
             world.answers[key] = answer
         if "INSERT INTO event" in sql and len(args) in _EVENTS:
             self._events += zip(*args[_EVENTS[len(args)]], strict=True)
+        if "INSERT INTO job " in sql:
+            world.watch.submitted(args[0], args[2])  # type: ignore[arg-type]
         if "INSERT INTO task_instance" in sql:
-            world.watch.instances.update({i: (args[0], n) for i, n in zip(args[20], args[21], strict=True)})  # type: ignore[call-overload]
+            world.watch.instances.update({i: (args[0], n) for i, n in zip(args[22], args[23], strict=True)})  # type: ignore[call-overload]
         if "INSERT INTO attempt" in sql:
             for instance, number, until in zip(*(args[n] for n in _FENCES), strict=True):  # type: ignore[call-overload]
                 world.watch.fenced(session_name(instance, number), until)
@@ -168,7 +170,7 @@ def tables_of(sql: str) -> frozenset[str]:
 
 _CLOCK = "SELECT clock_timestamp()"
 # Where the arguments of a new job and of a pass have the events, and what tells of fences.
-_EVENTS = {6: slice(0, 6), 40: slice(34, 40), 50: slice(33, 39)}
+_EVENTS = {6: slice(0, 6), 42: slice(36, 42), 50: slice(33, 39)}
 _FENCES = (17, 18, 28)
 
 

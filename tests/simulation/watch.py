@@ -37,6 +37,19 @@ SOMETIMES = frozenset(
         "late create beyond its fence",
         "stopped in a transaction",
         "session lost",
+        "a paused job went on",
+        "set back by a pause",
+        "a pipeline was paused with work to do",
+        "run again as a whole",
+        "run again from its failure",
+        "run again from a task",
+        "a task was reused",
+        "skipped again",
+        "waited for a slot",
+        "a limit was full",
+        "a pipeline was full",
+        "an older job made room",
+        "a pipeline took no more",
     }
 )
 """What a run of many seeds must have seen at least once each, else it proves nothing about it."""
@@ -65,6 +78,10 @@ class Watch:
         self._task_states: dict[tuple[UUID, int], InstanceState] = {}
         self._attempts: Counter[tuple[UUID, int]] = Counter()
         self._job_states: dict[UUID, JobState] = {}
+        self._pipelines: dict[UUID, UUID] = {}
+        """Of each job."""
+        self._begun: set[UUID] = set()
+        """Jobs that have begun and are not over."""
 
     def violate(self, invariant: str, what: str) -> None:
         """Note that an invariant does not hold."""
@@ -78,8 +95,38 @@ class Watch:
         others = [s for s in self.world.cluster.living() if s is not session and _owner(s)[0] == instance]
         if others and not self.world.faults.is_beyond_fence:
             self.violate("I1", f"{session.name} was created while {others[0].name} lives")
+        self._count_slots(session)
         if self.world.cluster.ledger.creates[session.name] > 1:
             self.seen["create decided anew"] += 1
+
+    def _count_slots(self, new: Session) -> None:
+        """I15: no limit is ever exceeded; counted from what really lives, ghosts of late requests apart."""
+        if self.world.faults.is_beyond_fence:
+            return
+        taken: Counter[tuple[str, str]] = Counter()
+        for session in self.world.cluster.living():
+            taken["project", ""] += 1
+            taken["resource_group", session.spec.resource_group] += 1
+            taken[
+                "pool", self.world.pools.get((session.spec.workspace.pipeline_id, session.spec.workspace.task), "")
+            ] += 1
+        for of, slots in self.world.workload.limits.items():
+            if taken[of] > slots:
+                self.violate("I15", f"{new.name} was created as number {taken[of]} of {slots} for {' '.join(of)}")
+            self.seen["a limit was full"] += taken[of] == slots
+
+    def _count_jobs(self, job: UUID) -> None:
+        """I15: no more jobs of a pipeline have begun, and are not over, than it lets in."""
+        pipeline = self._pipelines.get(job)
+        most = self.world.most_jobs.get(pipeline) if pipeline else None
+        begun = [j for j in self._begun if self._pipelines.get(j) == pipeline]
+        if most is not None and len(begun) > most:
+            self.violate("I15", f"job {job} began as number {len(begun)} of {most} of its pipeline")
+        self.seen["a pipeline was full"] += most is not None and len(begun) == most
+
+    def submitted(self, job: UUID, pipeline: UUID) -> None:
+        """A job is being stored."""
+        self._pipelines[job] = pipeline
 
     def committed(self, events: list[tuple[Any, ...]]) -> None:
         """I6: only legal moves, each from where the last one led."""
@@ -93,6 +140,12 @@ class Watch:
                 at, source, target = self._job_states.get(job), JobState(payload["from"]), JobState(payload["to"])
                 legal = target in JOB_MOVES[source]
                 self._job_states[job] = target
+                if target is JobState.RUNNING:
+                    self._begun.add(job)
+                    self._count_jobs(job)
+                elif target.is_terminal:  # type: ignore[union-attr]
+                    self._begun.discard(job)
+                    self._recognise_end(payload)
             else:
                 at = self._task_states.get((job, task), InstanceState.PENDING)  # type: ignore[assignment]
                 source, target = InstanceState(payload["from"]), InstanceState(payload["to"])  # type: ignore[assignment]
@@ -108,8 +161,18 @@ class Watch:
             self.seen["pre-emption"] += 1
         if source is InstanceState.STARTING and "cancelled" in payload.get("reason", ""):
             self.seen["cancelled while starting"] += 1
+        if source.has_session and target is InstanceState.READY and "paused" in payload.get("reason", ""):
+            self.seen["set back by a pause"] += 1
+        if target is InstanceState.READY and "waits for a slot" in payload.get("reason", ""):
+            self.seen["waited for a slot"] += 1
+        if target is InstanceState.SUCCEEDED and payload.get("reason") == "reused":
+            self.seen["a task was reused"] += 1
         if "lost" in payload.get("reason", ""):
             self.seen["session lost"] += 1
+
+    def _recognise_end(self, payload: dict[str, Any]) -> None:
+        if payload.get("reason", "").startswith("skipped:"):
+            self.seen["a pipeline took no more"] += 1
 
     def fenced(self, name: str, until: datetime) -> None:
         """I4: an attempt is decided anew once in a fence, not again and again."""
@@ -128,6 +191,10 @@ class Watch:
     def has_begun(self, job: UUID) -> bool:
         """Whether something was started in the job, or it is over."""
         return self._job_states.get(job, JobState.PENDING) is not JobState.PENDING
+
+    def has_ended(self, job: UUID) -> bool:
+        """Whether the job is over."""
+        return self._job_states.get(job, JobState.PENDING).is_terminal
 
     def is_over(self, name: str) -> bool:
         """Whether the attempt of that name has ended, so that a session of it would be nobody's."""

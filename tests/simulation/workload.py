@@ -1,9 +1,10 @@
-"""What people ask of one world: a few pipelines of a few tasks, jobs of them, cancels, all drawn from the seed."""
+"""What people ask of one world, all drawn from the seed: a few pipelines of a few tasks, limits, jobs of them, and what is
+done to those: cancels, pauses, re-runs."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -23,16 +24,44 @@ class Request:
     """Seconds after the first of its tasks is being started; `None` is never."""
     asks_twice: bool
     """Two clients send it at the same time under the same key."""
+    priority: int | None = None
+    skip: tuple[str, ...] = ()
+    pause: Pause | None = None
+    again: str | None = None
+    """How it is run again when it is over: `rerun`'s own words, or a task; `None` is not at all."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Somebody has a job, or a whole pipeline, start nothing for a while."""
+
+    after: float
+    """Seconds after the job has begun, or of a pipeline after the beginning."""
+    lasts: float
+    stop: bool = False
+    """What runs is ended, and begins anew."""
 
 
 @dataclass(frozen=True)
 class Workload:
     files: list[str]
     requests: list[Request]
+    limits: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Slots by scope and name."""
+    pauses: dict[int, Pause] = field(default_factory=dict)
+    """Of whole pipelines."""
 
     @classmethod
     def draw(cls, random: Random, *, within: float) -> Workload:
-        files = [_pipeline(random, number) for number in range(random.randint(1, 2))]
+        limits = {}
+        if random.random() < 0.5:
+            of = random.choice([("project", ""), ("resource_group", "default"), ("pool", "gpu"), ("pool", "gpu")])
+            limits[of] = random.randint(1, 2)
+        has_pool = ("pool", "gpu") in limits
+        files = [_pipeline(random, number, has_pool=has_pool) for number in range(random.randint(1, 2))]
+        pauses = {}
+        if random.random() < 0.3:
+            pauses[0] = Pause(random.uniform(0, within * 0.6), random.uniform(1, 12))
         requests = [
             Request(
                 at=random.uniform(0, within * 0.7),
@@ -40,20 +69,34 @@ class Workload:
                 key=f"key-{number}",
                 cancel_after=random.choice([0.2, 3, 3, 20]) * random.random() if random.random() < 0.6 else None,
                 asks_twice=random.random() < 0.2,
+                priority=random.randint(0, 9) if random.random() < 0.3 else None,
+                skip=("t1",) if random.random() < 0.15 else (),
+                pause=_pause(random) if random.random() < 0.35 else None,
+                again=random.choice(["*", "?", "?", "t0", "t1", "t2"]) if random.random() < 0.3 else None,
             )
-            for number in range(random.randint(3, 5))
+            for number in range(random.randint(3, 4))
         ]
-        return cls(files, requests)
+        return cls(files, requests, limits, pauses)
 
 
-def _pipeline(random: Random, number: int) -> str:
+def _pause(random: Random) -> Pause:
+    return Pause(random.choice([0.2, 3, 10]) * random.random(), random.uniform(0.5, 12), random.random() < 0.5)
+
+
+def _pipeline(random: Random, number: int, *, has_pool: bool) -> str:
     names: list[str] = []
     tasks: list[dict[str, Any]] = []
-    for index in range(random.randint(3, 8)):
+    for index in range(random.randint(3, 6)):
         needs = random.sample(names, min(len(names), random.choice([0, 1, 1, 1, 2])))
         tasks.append(_task(random, f"t{index}", needs))
         names.append(f"t{index}")
-    return yaml.dump({"name": f"pipeline-{number}", "tasks": tasks}, sort_keys=False, Dumper=yaml.CSafeDumper)
+        if has_pool and random.random() < 0.6:
+            tasks[-1]["pool"] = "gpu"
+    document: dict[str, Any] = {"name": f"pipeline-{number}", "tasks": tasks}
+    if random.random() < 0.3:
+        on_limit = random.choice(["queue", "queue", "skip", "cancel_older"])
+        document["concurrency"] = {"limit": random.randint(1, 2), "on_limit": on_limit}
+    return yaml.dump(document, sort_keys=False, Dumper=yaml.CSafeDumper)
 
 
 def _task(random: Random, name: str, needs: list[str]) -> dict[str, Any]:
@@ -112,12 +155,27 @@ def tasks_of(file: str) -> list[dict[str, Any]]:
     return yaml.load(file, Loader=yaml.CSafeLoader)["tasks"]  # type: ignore[no-any-return]
 
 
+def most_jobs(file: str) -> int | None:
+    """How many jobs of the file may have begun and not be over."""
+    limit: int | None = yaml.load(file, Loader=yaml.CSafeLoader).get("concurrency", {}).get("limit")
+    return limit
+
+
 def plans_of(task: dict[str, Any]) -> list[dict[str, Any]]:
     return json.loads(task["command"])  # type: ignore[no-any-return]
 
 
 def longest_way(file: str) -> float:
     """An upper bound, in seconds, of what one job of the file takes when nothing goes wrong."""
+    return max(_ends(file).values())
+
+
+def one_after_the_other(file: str) -> float:
+    """The same where each of its tasks waits for all others, as it may under a limit."""
+    return sum(_ends(file, is_waiting_for_all=True).values())
+
+
+def _ends(file: str, *, is_waiting_for_all: bool = False) -> dict[str, float]:
     ends: dict[str, float] = {}
     for task in tasks_of(file):
         tries = task.get("retry", {}).get("max_attempts", 1) + 2  # two more for what is nobody's fault
@@ -128,6 +186,7 @@ def longest_way(file: str) -> float:
             runs = (plan["run"] or 1e9) * (1 + plan.get("preempted", 0))
             way = min(waits, timeouts["waiting"]) * (1 + plan.get("preempted", 0)) + min(runs, timeouts["running"])
             longest = max(longest, way + plan.get("stops_in", 0) + (40 if plan.get("vanishes") else 0))
-        before = max((ends[need] for need in task["dependencies"]), default=0.0)
+        needs = () if is_waiting_for_all else task["dependencies"]
+        before = max((ends[need] for need in needs), default=0.0)
         ends[task["name"]] = before + tries * (longest + 20)
-    return max(ends.values())
+    return ends

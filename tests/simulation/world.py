@@ -27,6 +27,7 @@ from fasttrack.db.secrets import SecretBox
 from fasttrack.domain.pipeline import Pipeline
 from fasttrack.ids import ProjectId
 from fasttrack.settings import Settings
+from fasttrack.workflow.admit import change_limit
 from fasttrack.workflow.publish import publish
 from fasttrack_scheduler.service import Scheduler, engine_policy
 
@@ -39,7 +40,7 @@ from .people import People
 from .postgres import Postgres
 from .store import SimDatabase, Transaction
 from .watch import Watch
-from .workload import Workload
+from .workload import Workload, most_jobs, tasks_of
 
 BEGINNING = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SCHEDULERS = 3
@@ -61,8 +62,11 @@ class World:
         self.seed = seed
         self.random = Random(seed)
         self.faults = Faults.draw(Random(f"faults {seed}"))
-        self.chaos = Random(f"length {seed}").uniform(30, 65)
+        self.chaos = Random(f"length {seed}").uniform(22, 44)
         self.workload = Workload.draw(Random(f"work {seed}"), within=self.chaos)
+        if self.workload.limits:  # whoever counts must meet others that do
+            self.faults.slow_transactions = 0.5
+            self.faults.stop_rate = 0.04
         self.postgres = postgres
         self.loop = VirtualLoop(Random(f"order {seed}"))
         self.mutation = mutation
@@ -80,6 +84,10 @@ class World:
         self.schedulers: dict[str, tuple[Life, Scheduler]] = {}
         self.listeners: list[Listener] = []
         self.versions: list[tuple[VersionRecord, Pipeline]] = []
+        self.pools: dict[tuple[UUID, str], str] = {}
+        """By pipeline and task."""
+        self.most_jobs: dict[UUID, int] = {}
+        """By pipeline, if it has a limit."""
         self.project: ProjectId
         self._database_back_at = 0.0
         self._cluster_back_at = 0.0
@@ -159,6 +167,14 @@ class World:
             for file in self.workload.files:
                 published = await publish(db, self.project, file, by="ada")
                 self.versions.append((published.version, published.compiled))
+                pipeline = published.version.pipeline_id
+                for task in tasks_of(file):
+                    if "pool" in task:
+                        self.pools[pipeline, task["name"]] = task["pool"]
+                if (most := most_jobs(file)) is not None:
+                    self.most_jobs[pipeline] = most
+            for (scope, name), slots in self.workload.limits.items():
+                await change_limit(db, self.project, scope, name, slots)
 
     def history_hash(self) -> str:
         """A digest of every event of the world: equal for two runs of one seed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fasttrack.clock import SystemClock
+from fasttrack.db.passes import due_jobs
 from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.errors import Conflict, InvalidRun
 from fasttrack.ids import JobId
@@ -67,6 +68,20 @@ async def test_the_whole_job_reuses_nothing_and_skips_what_was_skipped(engine: E
     assert await engine.states(new) == {"a": K, "b": S}
 
 
+async def test_what_was_skipped_is_known_when_the_events_are_gone(engine: Engine) -> None:
+    """Retention removes a job's events long before the job."""
+    engine.site.script("b", Script(exit_code=1))
+    job = await engine.submit(a_file({"a": "", "b": "a"}), skip=["a"])
+    async with engine.scheduling():
+        await engine.ended(job)
+    async with engine.database.transaction() as db:
+        await db.execute("DELETE FROM event WHERE job_id = $1", job)
+    for start in (WHOLE, FAILURE):
+        async with engine.database.transaction() as db:
+            plan = await plan_rerun(db, engine.project, job, start=start)
+        assert (plan.runs, plan.skips) == (("b",), ("a",))
+
+
 async def test_a_task_that_was_reused_is_reused_from_where_it_ran(engine: Engine) -> None:
     job = await engine.submit(a_file({"a": "", "b": "a"}))
     async with engine.scheduling():
@@ -75,6 +90,18 @@ async def test_a_task_that_was_reused_is_reused_from_where_it_ran(engine: Engine
         await engine.ended(second)
         _, plan = await again(engine, second, start="b")
     assert plan.reuse == {"a": job}
+
+
+async def test_what_reuses_outputs_runs_where_they_are(engine: Engine) -> None:
+    """Another machine's local backend does not have them."""
+    job = await engine.submit(a_file({"a": "", "b": "a"}))
+    async with engine.scheduling():
+        await engine.ended(job)
+    part, _ = await again(engine, job, start="b")
+    whole, _ = await again(engine, job, start=WHOLE)
+    async with engine.database.transaction() as db:
+        assert await due_jobs(db, ["another"], limit=10) == [whole]
+        assert await due_jobs(db, ["simulated"], limit=10) == [part, whole]
 
 
 async def test_the_newest_version_is_matched_by_name(engine: Engine) -> None:

@@ -53,7 +53,7 @@ async def pause(
     async def one(db: Db, bench: Workbench, record: JobRecord, now: Any) -> JobState:
         return await pause_job(db, bench.project, record.id, stop=stop, now=now)
 
-    return await _apply(call, identifiers or [], pipeline or [], one, pause_pipeline, "paused")
+    return await _apply(call, identifiers or [], pipeline or [], one, pause_pipeline, "pause")
 
 
 async def resume(call: Invocation, identifiers: IDS = None, pipeline: PIPELINES = None) -> int:
@@ -69,7 +69,7 @@ async def resume(call: Invocation, identifiers: IDS = None, pipeline: PIPELINES 
     async def one(db: Db, bench: Workbench, record: JobRecord, now: Any) -> JobState:
         return await resume_job(db, bench.project, record.id, now=now)
 
-    return await _apply(call, identifiers or [], pipeline or [], one, resume_pipeline, "resumed")
+    return await _apply(call, identifiers or [], pipeline or [], one, resume_pipeline, "resume")
 
 
 async def rerun(
@@ -103,6 +103,8 @@ async def rerun(
     """
     from datetime import UTC, datetime
 
+    from fasttrack.crashpoints import crash_point
+    from fasttrack.ids import JobId, new_id
     from fasttrack.workflow.control import resolve_job
     from fasttrack.workflow.rerun import FAILURE, WHOLE, plan_rerun
     from fasttrack.workflow.rerun import rerun as submit_rerun
@@ -114,6 +116,7 @@ async def rerun(
         raise typer.BadParameter(f"{version!r} is neither `same` nor `new`", param_hint="--version")
     chosen = WHOLE if start is None else FAILURE if start == "failure" else start.removeprefix("./")
     given = read_params(param or [])
+    job_id = JobId(new_id())  # made before the first try: one whose commit was lost on the way back is recognised
     async with call.opened() as bench, signals() as came:
         cursor = await bench.feed.here()
 
@@ -122,9 +125,15 @@ async def rerun(
             plan = await plan_rerun(db, bench.project, record.id, start=chosen, newest=version == "new", params=given)
             if dry_run:
                 return plan, None
-            return plan, await submit_rerun(db, bench.project, plan, by=bench.by, now=datetime.now(UTC), key=key)
+            submitted = await submit_rerun(
+                db, bench.project, plan, by=bench.by, now=datetime.now(UTC), key=key, job_id=job_id
+            )
+            crash_point("rerun.before_commit")
+            return plan, submitted
 
         plan, submitted = await bench.database.run(work)
+        if submitted is not None:
+            crash_point("rerun.after_commit")
         _tell_plan(call, plan)
         if submitted is None:
             if call.out.as_json:
@@ -151,13 +160,15 @@ def _require_something(identifiers: list[str] | None, pipelines: list[str] | Non
 
 
 async def _apply(
-    call: Invocation, identifiers: list[str], pipelines: list[str], one: Any, whole: Any, done: str
+    call: Invocation, identifiers: list[str], pipelines: list[str], one: Any, whole: Any, verb: str
 ) -> int:
     """Do it to all or, when one of them is refused, to none."""
     from datetime import UTC, datetime
 
+    from fasttrack.crashpoints import crash_point
     from fasttrack.workflow.control import resolve_job
 
+    done = f"{verb}d"
     async with call.opened() as bench:
 
         async def work(db: Db) -> tuple[list[tuple[JobRecord, JobState]], list[Any]]:
@@ -166,9 +177,11 @@ async def _apply(
             # In the order of ids, as every other writer locks jobs.
             jobs = [(found[i], await one(db, bench, found[i], now)) for i in sorted(found)]
             touched = [job for name in pipelines for job in await whole(db, bench.project, name)]
+            crash_point(f"{verb}.before_commit")
             return jobs, touched
 
         jobs, touched = await bench.database.run(work)
+        crash_point(f"{verb}.after_commit")
         await bench.doorbell.ring([record.id for record, _ in jobs] + touched)
     if call.out.as_json:
         call.out.document(

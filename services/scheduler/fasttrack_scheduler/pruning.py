@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from fasttrack.crashpoints import crash_point
 from fasttrack.db import Database, Db
 from fasttrack.db.retention import (
     EndedJob,
@@ -19,6 +20,7 @@ from fasttrack.db.retention import (
     count_keys,
     delete_keys,
     jobs_that_ended,
+    list_reused,
     needed_by_reruns,
     only_removable,
     sessions_of,
@@ -179,6 +181,7 @@ class Pruning:
             self._count_rows(pruned, page, await self._read(lambda db: count_events(db, page)))
             return ()
         while removed := await self._batch(lambda db: remove_events(db, due.project, page)):
+            crash_point("prune.after_events")
             self._count_rows(pruned, page, removed)
         return ()
 
@@ -188,10 +191,16 @@ class Pruning:
         return ()
 
     async def _outputs(self, pruned: Pruned, page: list[EndedJob], now: datetime) -> Collection[JobId]:
-        free = await self._give_up(page, now)
+        # Those whose time had come before, and that a job of this page kept until now: they go with it.
+        known = {job.id for job in page}
+        reused = [job for job in await self._read(lambda db: list_reused(db, page)) if job.id not in known]
+        free = await self._give_up([*page, *reused], now)
         for job in free:
             await self._forget_outputs(pruned, job)
-        return {job.id for job in page} - {job.id for job in free}
+        kept = [job for job in page if job not in free]
+        needed = await self._read(lambda db: needed_by_reruns(db, kept)) if kept else {}
+        # One that only jobs which are over stand on need not be asked for again: it goes with the last of them.
+        return {job.id for job in kept if needed.get(job.id) is not False}
 
     # -- whole jobs -------------------------------------------------------------------------------------------------
 
@@ -210,12 +219,17 @@ class Pruning:
             await self._forget_outputs(pruned, job)
         await self._events(due, pruned, free)
         while (removed := await self._batch(lambda db: remove_children(db, free))).rows:
+            crash_point("prune.after_children")
             self._add_size(pruned.kinds[Kind.JOBS], removed.size)
-        self._count_jobs(pruned, free, await self._batch(lambda db: remove_jobs(db, free)))
+        gone = await self._batch(lambda db: remove_jobs(db, free))
+        crash_point("prune.after_jobs")
+        self._count_jobs(pruned, free, gone)
 
     async def _give_up(self, jobs: list[EndedJob], now: datetime) -> list[EndedJob]:
         if not self._dry_run:
-            return await self._batch(lambda db: give_up_outputs(db, jobs, now=now))
+            given_up = await self._batch(lambda db: give_up_outputs(db, jobs, now=now))
+            crash_point("prune.after_mark")
+            return given_up
         needed = await self._read(lambda db: needed_by_reruns(db, jobs))
         return [job for job in jobs if job.id not in needed]
 
@@ -224,12 +238,14 @@ class Pruning:
         names = await self._read(lambda db: sessions_of(db, job.id))
         if names:
             freed = await self._backend.forget_sessions(names, dry_run=self._dry_run)
+            crash_point("prune.after_logs")
             self._count_files(pruned, Kind.LOGS, job, freed)
             await self._rest(started)
 
     async def _forget_outputs(self, pruned: Pruned, job: EndedJob) -> None:
         started = _clock()
         freed = await self._backend.forget_outputs([(job.pipeline_id, job.id)], dry_run=self._dry_run)
+        crash_point("prune.after_outputs")
         self._count_files(pruned, Kind.OUTPUTS, job, freed)
         await self._rest(started)
 
@@ -283,6 +299,7 @@ class Pruning:
         if not self._dry_run:
             site = self._backend.site
             await self._database.run(lambda db: remember(db, due, site, kind, ended_before))
+            crash_point("prune.after_remember")
 
 
 def _clock() -> float:

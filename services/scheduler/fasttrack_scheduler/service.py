@@ -112,6 +112,7 @@ def engine_policy(settings: Settings, backend: SessionBackend) -> EnginePolicy:
     return EnginePolicy(
         site=backend.site,
         fence=backend.fence,
+        settle_after=settings.settle_after,
         lost_after=settings.lost_after,
         safety_interval=settings.safety_interval,
         infrastructure_retries=settings.infrastructure_retries,

@@ -44,6 +44,10 @@ class JobRecord:
     """The job it runs again."""
     pruned_at: datetime | None = None
     """Since when its outputs and logs are gone."""
+    skip: Sequence[str] = ()
+    """Tasks that were not to run, as asked for; those that the file skips are not in it."""
+    site: str | None = None
+    """Where its sessions live; `None` until its first one is created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +79,39 @@ _INSERT_JOB = f"""
 WITH new AS (
   INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, reason, params, priority,
                    submitted_by, origin_job_id, seq, tasks, open_tasks, failed_tasks, cancelled_tasks, created_at,
-                   started_at, ended_at, next_reconcile_at)
+                   started_at, ended_at, next_reconcile_at, skip, site)
   VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,
           -- Whoever submits may have a wrong clock; when a job is due is a matter of the database's.
-          CASE WHEN $20::timestamptz IS NOT NULL THEN least($20, now()) END)
+          CASE WHEN $20::timestamptz IS NOT NULL THEN least($20, now()) END, $21, $22)
   ON CONFLICT (id) DO NOTHING RETURNING id),
 instances AS (
   INSERT INTO task_instance (id, job_id, "index", name, state, reason, unmet, deps_ok, deps_failed, ready_at, ended_at,
                              resource_group, pool, pool_slots, reused_from)
   SELECT i.id, new.id, i.index, i.name, i.state, i.reason, i.unmet, i.ok, i.failed, i.ready_at, i.ended_at,
          i.resource_group, i.pool, i.pool_slots, i.reused_from
-  FROM new, unnest($21::uuid[], $22::int[], $23::text[], $24::text[], $25::text[], $26::int[], $27::int[], $28::int[],
-                   $29::timestamptz[], $30::timestamptz[], $31::text[], $32::text[], $33::int[], $34::uuid[])
+  FROM new, unnest($23::uuid[], $24::int[], $25::text[], $26::text[], $27::text[], $28::int[], $29::int[], $30::int[],
+                   $31::timestamptz[], $32::timestamptz[], $33::text[], $34::text[], $35::int[], $36::uuid[])
               AS i(id, index, name, state, reason, unmet, ok, failed, ready_at, ended_at, resource_group, pool,
                    pool_slots, reused_from)),
-{appending(35, condition="EXISTS (SELECT FROM new)")}
+{appending(37, condition="EXISTS (SELECT FROM new)")}
 SELECT EXISTS (SELECT FROM new)"""
 
 
 async def insert_job(
-    db: Db, job: Job, instances: Sequence[TaskInstance], events: Sequence[Event], *, names: Sequence[str], by: str
+    db: Db,
+    job: Job,
+    instances: Sequence[TaskInstance],
+    events: Sequence[Event],
+    *,
+    names: Sequence[str],
+    by: str,
+    skip: Sequence[str] = (),
 ) -> bool:
     """Store a new job with its instances and first events; one statement whatever their number.
 
     `False`: there is a job with this id already, and nothing was stored.
+
+    :param names: of the instances' tasks. :param skip: names of tasks that are not to run, as asked for.
     """
     inserted: bool = await db.value(
         _INSERT_JOB,
@@ -122,6 +135,8 @@ async def insert_job(
         job.started_at,
         job.ended_at,
         job.next_reconcile_at,
+        list(skip),
+        job.site,
         [i.id for i in instances],
         [i.index for i in instances],
         names,
@@ -152,7 +167,8 @@ async def next_job_number(db: Db, pipeline: PipelineId) -> int:
 
 _JOB = """SELECT j.id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version, j.state, j.reason,
                  j.params, j.submitted_by, j.tasks, j.open_tasks, j.seq, j.created_at, j.started_at, j.ended_at,
-                 j.origin_job_id, j.pruned_at
+                 j.origin_job_id, j.pruned_at, j.skip,
+                 j.site
           FROM job j JOIN pipeline p ON p.id = j.pipeline_id JOIN pipeline_version v ON v.id = j.version_id """
 
 

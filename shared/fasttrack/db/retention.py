@@ -162,20 +162,37 @@ async def lock_ended(db: Db, jobs: Sequence[EndedJob]) -> set[JobId]:
     return {JobId(r["id"]) for r in rows}
 
 
-async def needed_by_reruns(db: Db, jobs: Sequence[EndedJob]) -> set[JobId]:
-    """Those of `jobs` that a job which is not over runs again, or whose outputs stand for a task of it.
+async def needed_by_reruns(db: Db, jobs: Sequence[EndedJob]) -> dict[JobId, bool]:
+    """Those of `jobs` that another job stands on, and whether one that is not over does.
 
-    Ask with the jobs' rows held: a re-run holds its origin's row while it is made, so none can slip in between.
+    A job stands on its origin until it is over, and on the jobs whose outputs it reuses until its own outputs go; those
+    that go with it, being among `jobs`, are not kept by it. Ask with the jobs' rows held: a re-run holds its origin's row
+    while it is made, so none can slip in between.
     """
     rows = await db.rows(
-        f"""SELECT DISTINCT o.id FROM unnest($1::uuid[], $2::uuid[]) AS o(id, pipeline_id)
-            JOIN job r ON r.pipeline_id = o.pipeline_id AND NOT (r.{_OVER}) AND r.origin_job_id IS NOT NULL
-            WHERE r.origin_job_id = o.id
-               OR EXISTS (SELECT 1 FROM task_instance i WHERE i.job_id = r.id AND i.reused_from = o.id)""",
+        f"""SELECT id, bool_or(is_open) AS is_open FROM (
+              SELECT o.id, true AS is_open FROM unnest($1::uuid[], $2::uuid[]) AS o(id, pipeline_id)
+              JOIN job r ON r.pipeline_id = o.pipeline_id AND NOT (r.{_OVER}) AND r.origin_job_id = o.id
+              UNION ALL
+              SELECT i.reused_from, NOT (r.{_OVER}) FROM task_instance i JOIN job r ON r.id = i.job_id
+              WHERE i.reused_from = ANY($1::uuid[]) AND r.pruned_at IS NULL AND r.id <> ALL($1::uuid[])) AS needed
+            GROUP BY id""",
         [j.id for j in jobs],
         [j.pipeline_id for j in jobs],
     )
-    return {JobId(r["id"]) for r in rows}
+    return {JobId(r["id"]): r["is_open"] for r in rows}
+
+
+async def list_reused(db: Db, jobs: Sequence[EndedJob]) -> list[EndedJob]:
+    """The jobs whose outputs stand for tasks of these, each once; they ended before."""
+    rows = await db.rows(
+        f"""SELECT o.id, o.pipeline_id, o.ended_at FROM job o WHERE o.{_OVER} AND o.id IN (
+              SELECT i.reused_from FROM job r JOIN task_instance i ON i.job_id = r.id
+              WHERE r.id = ANY($1::uuid[]) AND r.origin_job_id IS NOT NULL AND i.reused_from IS NOT NULL)
+            ORDER BY o.ended_at, o.id""",
+        [j.id for j in jobs],
+    )
+    return [EndedJob(**r) for r in rows]
 
 
 async def hold_outputs(db: Db, jobs: Collection[JobId]) -> set[JobId]:

@@ -27,7 +27,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from ..domain.states import (
     OPEN_SESSION_STATES,
@@ -133,6 +133,8 @@ job = Table(
     Column("submitted_by", Text, nullable=False),
     Column("site", Text),  # where its sessions live; no other site's scheduler touches it
     Column("origin_job_id", Uuid),  # the job it runs again
+    # Tasks not to run, as asked for, besides those the file skips. A re-run asks when the events may be gone.
+    Column("skip", ARRAY(Text), nullable=False, server_default="{}"),
     Column("seq", Integer, nullable=False),  # number of its events
     Column("tasks", Integer, nullable=False),
     Column("open_tasks", Integer, nullable=False),
@@ -189,6 +191,8 @@ task_instance = Table(
     CheckConstraint("unmet >= 0", name="unmet"),
     CheckConstraint(f"({_in('state', TERMINAL_INSTANCE_STATES)}) = (ended_at IS NOT NULL)", name="ended_at"),
     UniqueConstraint("job_id", "index"),
+    # What stands on a job's outputs: asked before they are removed. Only re-runs have such rows.
+    Index("ix_task_instance_reused", "reused_from", postgresql_where=text("reused_from IS NOT NULL")),
     # What can move without a dependency ending: the only instances a pass loads unasked.
     Index(
         "ix_task_instance_movable",

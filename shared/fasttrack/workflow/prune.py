@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..crashpoints import crash_point
 from ..db import Db
 from ..db.retention import (
     EndedJob,
@@ -60,14 +61,15 @@ async def what_is_due(
 
 
 async def give_up_outputs(db: Db, jobs: Sequence[EndedJob], *, now: datetime) -> list[EndedJob]:
-    """Say of those of `jobs` that nobody holds and no open re-run needs that their outputs go now; which those are.
+    """Say of those of `jobs` that nobody holds and no other job stands on that their outputs go now; which those are.
 
     From here on they cannot be run again in part, so their files may be removed after the commit.
     """
     await give_way(db)
     held = await lock_ended(db, jobs)
-    free = held - await needed_by_reruns(db, jobs)
+    free = held - (await needed_by_reruns(db, jobs)).keys()
     await mark_pruned(db, list(free), now)
+    crash_point("prune.before_mark")
     return [job for job in jobs if job.id in free]
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..db import Db
-from ..db.feed import read_history
 from ..db.jobs import InstanceRecord, JobRecord, find_job, list_instances
 from ..db.pipelines import VersionRecord, find_version, list_versions
 from ..db.retention import hold_outputs
@@ -82,7 +81,7 @@ async def plan_rerun(
         version = own
     pipeline = compile_spec(version.spec)
     before = {record.name: record for record in await list_instances(db, job)}
-    skipped = {n for n in await _skipped_on_request(db, job) if n in pipeline.by_name and n != start}
+    skipped = {n for n in origin.skip if n in pipeline.by_name and n != start}
     again = _runs_again(pipeline, before, start)
     if not again:
         raise InvalidRun(f"nothing of job {job} failed; name a task to start from, or run it again as a whole")
@@ -105,9 +104,24 @@ async def plan_rerun(
 
 
 async def rerun(
-    db: Db, project: ProjectId, plan: RerunPlan, *, by: str, now: datetime, key: str | None = None
+    db: Db,
+    project: ProjectId,
+    plan: RerunPlan,
+    *,
+    by: str,
+    now: datetime,
+    key: str | None = None,
+    job_id: JobId | None = None,
 ) -> Submitted:
-    """Make the job that the plan describes. Needs the plan's transaction, or one after it; see `submit`."""
+    """Make the job that the plan describes. Needs the plan's transaction, or one after it; see `submit`.
+
+    :param job_id: made by the caller before the first try; a second one, after a commit that was lost on its way back,
+        then gives the job of the first.
+    :raises Conflict: what would be reused is gone, or the key stands for another request.
+    """
+    made = None if job_id is None else await find_job(db, project, job_id)
+    if made is not None:
+        return Submitted(made.id, made.number, is_new=True)
     await _require_outputs(db, plan.reuse)
     request = RunRequest(
         params=plan.params,
@@ -116,8 +130,10 @@ async def rerun(
         idempotency_key=key,
         origin=plan.origin.id,
         reuse=plan.reuse,
+        # Outputs lie where they were written: a scheduler of another site would mount what is not there.
+        site=plan.origin.site if plan.reuse else None,
     )
-    return await submit(db, project, plan.version, plan.pipeline, request, now=now)
+    return await submit(db, project, plan.version, plan.pipeline, request, now=now, job_id=job_id)
 
 
 async def _require_outputs(db: Db, reuse: Mapping[str, JobId]) -> None:
@@ -137,8 +153,3 @@ def _runs_again(pipeline: Pipeline, before: Mapping[str, InstanceRecord], start:
             raise InvalidRun(f"there is no task {start}; the version has {', '.join(pipeline.by_name)}")
         again.add(pipeline.by_name[start].index)
     return frozenset(again | dag.downstream([task.needs for task in pipeline.tasks], again))
-
-
-async def _skipped_on_request(db: Db, job: JobId) -> frozenset[str]:
-    submitted = await read_history(db, job, limit=1)
-    return frozenset(submitted[0].payload.get("skip", ())) if submitted else frozenset()

@@ -43,6 +43,8 @@ class RunRequest:
     """The job that is run again."""
     reuse: Mapping[str, JobId] = field(default_factory=dict)
     """Tasks that are not run again, with the job whose outputs stand for them."""
+    site: str | None = None
+    """Where it must run, since what it reuses is there; `None`: where the first scheduler takes it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ async def submit(
         reason="",
         params=params,
         priority=pipeline.priority if request.priority is None else request.priority,
-        site=None,
+        site=request.site,
         seq=0,
         open_tasks=len(pipeline.tasks),
         failed_tasks=0,
@@ -122,7 +124,8 @@ async def submit(
     decision = _new_decision(job, pipeline, now)
     _begin(decision, skipped, reused, refused, _submitted_payload(version, pipeline, request, params))
     instances = [decision.snapshot.instances[task.index] for task in pipeline.tasks]
-    if not await insert_job(db, job, instances, decision.events, names=[t.name for t in pipeline.tasks], by=request.by):
+    names, skip = [t.name for t in pipeline.tasks], sorted(request.skip)
+    if not await insert_job(db, job, instances, decision.events, names=names, by=request.by, skip=skip):
         if await find_job(db, project, identifier) is not None:
             raise Unavailable(f"an earlier try to submit job {identifier} has only now been committed")
         raise Conflict(f"job {identifier} exists already")

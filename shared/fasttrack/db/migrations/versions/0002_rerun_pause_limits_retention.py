@@ -35,6 +35,10 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('project_id', 'site', 'kind', name=op.f('pk_retention_mark'))
     )
     op.add_column('job', sa.Column('origin_job_id', sa.Uuid(), nullable=True))
+    op.add_column('job', sa.Column('skip', postgresql.ARRAY(sa.Text()), server_default='{}', nullable=False))
+    # Of jobs that are there already, only their first event knows.
+    op.execute("""UPDATE job SET skip = ARRAY(SELECT jsonb_array_elements_text(e.payload -> 'skip')) FROM event e
+                  WHERE e.job_id = job.id AND e.seq = 1 AND jsonb_typeof(e.payload -> 'skip') = 'array'""")
     op.add_column('job', sa.Column('pruned_at', sa.DateTime(timezone=True), nullable=True))
     op.create_index('ix_job_active', 'job', ['pipeline_id'], unique=False, postgresql_where=sa.text("NOT (state IN ('CANCELLED', 'FAILED', 'SUCCEEDED'))"))
     op.create_index('ix_job_ended', 'job', ['project_id', 'ended_at'], unique=False, postgresql_where=sa.text('ended_at IS NOT NULL'))
@@ -48,9 +52,11 @@ def upgrade() -> None:
     op.add_column('task_instance', sa.Column('pool_slots', sa.SmallInteger(), server_default=sa.text('0'), nullable=False))
     op.add_column('task_instance', sa.Column('reused_from', sa.Uuid(), nullable=True))
     op.add_column('task_instance', sa.Column('granted_at', sa.DateTime(timezone=True), nullable=True))
+    op.create_index('ix_task_instance_reused', 'task_instance', ['reused_from'], unique=False, postgresql_where=sa.text('reused_from IS NOT NULL'))
 
 
 def downgrade() -> None:
+    op.drop_index('ix_task_instance_reused', table_name='task_instance', postgresql_where=sa.text('reused_from IS NOT NULL'))
     op.drop_column('task_instance', 'granted_at')
     op.drop_column('task_instance', 'reused_from')
     op.drop_column('task_instance', 'pool_slots')
@@ -64,6 +70,7 @@ def downgrade() -> None:
     op.drop_index('ix_job_ended', table_name='job', postgresql_where=sa.text('ended_at IS NOT NULL'))
     op.drop_index('ix_job_active', table_name='job', postgresql_where=sa.text("NOT (state IN ('CANCELLED', 'FAILED', 'SUCCEEDED'))"))
     op.drop_column('job', 'pruned_at')
+    op.drop_column('job', 'skip')
     op.drop_column('job', 'origin_job_id')
     op.drop_table('retention_mark')
     op.drop_table('concurrency_limit')
