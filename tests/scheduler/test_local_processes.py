@@ -73,6 +73,42 @@ def marked(backend: LocalBackend, name: str) -> list[process.Process]:
     return process.Table().marked([backend._site.session_id(name)])
 
 
+async def test_a_create_answers_with_the_end_of_a_short_command(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fasttrack_scheduler.backends.local.backend.BEGIN_PATIENCE", 10.0)
+    monkeypatch.setattr("fasttrack_scheduler.backends.local.registry.SHORT_COMMAND", 10.0)
+    seen = await backend.create(make_spec("true"))
+    assert (seen.status, seen.exit_code) == (SessionStatus.SUCCEEDED, 0)
+
+
+async def test_a_create_answers_that_a_long_command_runs(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fasttrack_scheduler.backends.local.backend.BEGIN_PATIENCE", 10.0)
+    seen = await backend.create(spec := make_spec("sleep 60"))
+    assert seen.status is SessionStatus.RUNNING
+    assert seen.started_at is not None
+    await backend.terminate(spec.name, grace=NOW)
+
+
+async def test_a_create_waits_only_a_moment_for_a_start_that_does_not_come(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fasttrack_scheduler.backends.local.starting.launch", lambda *_, **__: os.getpid())
+    async with asyncio.timeout(5):
+        seen = await backend.create(make_spec("true"))
+    assert seen.status is SessionStatus.PREPARING
+
+
+async def test_whoever_was_told_of_an_end_finds_its_room_free(site: LocalTestSite, backend: LocalBackend) -> None:
+    for _ in range(6):
+        seen = await backend.create(replace(make_spec("true"), slots={"cpu": Decimal(2)}))
+        assert seen.status is not SessionStatus.QUEUED, seen.reason
+        await wait_until_terminal(backend, seen.name, timeout=8, every=0.001)
+        assert backend._site.ledger.entries == {}
+
+
 async def test_a_signal_of_its_own_making_is_named(backend: LocalBackend) -> None:
     seen = await outcome(backend, make_spec("kill -SEGV $$"))
     assert (seen.status, seen.failure, seen.exit_code) == (SessionStatus.FAILED, FailureClass.USER, 139)

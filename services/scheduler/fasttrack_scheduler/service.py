@@ -15,7 +15,7 @@ import structlog
 from fasttrack.db import Database
 from fasttrack.db.secrets import SecretBox
 from fasttrack.domain.decision import EnginePolicy
-from fasttrack.domain.facts import CreateSession, Effect, Fact, SessionSeen
+from fasttrack.domain.facts import CreateSession, Effect, Fact
 from fasttrack.doorbell import Doorbell
 from fasttrack.feed import Placer
 from fasttrack.ids import JobId
@@ -61,8 +61,7 @@ class Scheduler:
         self._pruner = Pruner(database, backend, settings)
 
     def _answered(self, job: JobId, fact: Fact) -> None:
-        if isinstance(fact, SessionSeen) and fact.status.is_terminal:
-            self._observer.settle(fact.name)
+        self._observer.answered(fact)
         self.reconciler.learn(job, fact)
 
     def _carry_out(self, effects: Collection[Effect], decided: Decided) -> None:

@@ -183,7 +183,8 @@ class SessionBackend(Protocol):
     async def create(self, spec: SessionSpec) -> Observation:
         """Start a session under `spec.name`, or return the one that already has that name, alive or dead.
 
-        Returns as soon as the backend holds the session (usually QUEUED or RUNNING); never waits for capacity.
+        Returns when the backend holds the session (usually QUEUED or RUNNING); never waits for capacity. It may wait a
+        moment for it to begin, or to be over, where that saves telling of it twice.
 
         :raises SessionRefused: it can never run (unknown folder, more than the site has, a kind it cannot run).
         :raises SessionBackendUnavailable: not known whether it took effect.

@@ -14,7 +14,7 @@ import structlog
 from fasttrack.crashpoints import crash_point
 from fasttrack.db import Database
 from fasttrack.db.passes import OpenSession, find_open_session, open_sessions, read_clock
-from fasttrack.domain.facts import Fact, SessionMissing
+from fasttrack.domain.facts import Fact, SessionMissing, SessionSeen
 from fasttrack.ids import JobId, parse_session_name
 from fasttrack.settings import Settings
 
@@ -24,6 +24,9 @@ from ..effects import as_fact
 log = structlog.get_logger()
 
 _BATCH = 500
+_GATHER = 0.01
+"""Seconds between two looks at what was hinted at. The first of many hints is looked at at once, the others together:
+otherwise each of them is a pass of its own, and takes the processors away from the sessions themselves."""
 
 
 class Observer:
@@ -37,7 +40,10 @@ class Observer:
         self._interval = settings.observe_interval.total_seconds()
         self._learn = learn
         self._hinted: dict[str, None] = {}
-        self._settled: set[str] = set()
+        self._next_look = 0.0
+        self._awaited: set[str] = set()
+        # What was said since the last turn, which compares with what is stored: a hint that repeats it is no news.
+        self._told: dict[str, SessionSeen] = {}
         self._jobs: dict[str, JobId] = {}
         # One question at a time: an older answer must not overtake a newer one.
         self._asking = asyncio.Lock()
@@ -45,20 +51,26 @@ class Observer:
         self.hint_wake = asyncio.Event()
 
     def expect(self, name: str, job: JobId) -> None:
-        """Remember whose session this is, so that a hint needs no look-up."""
+        """Know whose session this is, and that its create is under way: its hints wait for the answer."""
         self._jobs[name] = job
+        self._awaited.add(name)
 
-    def settle(self, name: str) -> None:
-        """The end of this session is known from its own create: hints that repeat it are not worth a look."""
-        self._settled.add(name)
-        self._hinted.pop(name, None)
+    def answered(self, fact: Fact) -> None:
+        """What a call of ours was told: hints that say the same are not worth a pass."""
+        self._awaited.discard(fact.name)
+        if isinstance(fact, SessionSeen):
+            self._told[fact.name] = fact
+            if fact.status.is_terminal:
+                self._hinted.pop(fact.name, None)
+        if fact.name in self._hinted:
+            self.hint_wake.set()
 
     async def turn(self) -> float:
         """Ask about every open session of the site; facts for those that differ from what is stored."""
         async with self._database.transaction() as db:
             stored, asked_at = await open_sessions(db, self._backend.site), await read_clock(db)
         self._jobs = {s.name: s.job_id for s in stored} | {n: j for n, j in self._jobs.items() if n in self._hinted}
-        self._settled.clear()
+        self._told.clear()
         for start in range(0, len(stored), _BATCH):
             await self._compare(stored[start : start + _BATCH], asked_at)
         return self._interval
@@ -79,24 +91,40 @@ class Observer:
     async def listen(self) -> None:
         """Collect hints, for ever."""
         async for name in self._backend.events():
-            if name not in self._settled:
+            told = self._told.get(name)
+            if told is None or not told.status.is_terminal:
                 self._hinted[name] = None
-                self.hint_wake.set()
+                if name not in self._awaited:
+                    self.hint_wake.set()
 
     async def hint_turn(self) -> float:
         """Ask about the sessions that were hinted at."""
-        names, self._hinted = list(self._hinted), {}
+        now = asyncio.get_running_loop().time()
+        if now < self._next_look:
+            await asyncio.sleep(self._next_look - now)
+        names = [name for name in self._hinted if name not in self._awaited]
+        for name in names:
+            del self._hinted[name]
         for start in range(0, len(names), _BATCH):
             async with self._asking:
                 observations = await self._backend.observe(names[start : start + _BATCH])
             crash_point("observe.after_hint")
             for observation in observations:
-                job = self._jobs.get(observation.name) or await self._job_of(observation.name)
-                if job is not None:
-                    if observation.status.is_terminal:
-                        self._jobs.pop(observation.name, None)
-                    self._learn(job, as_fact(observation))
+                await self._hear(as_fact(observation))
+        if names:
+            self._next_look = asyncio.get_running_loop().time() + _GATHER
         return 60.0
+
+    async def _hear(self, fact: SessionSeen) -> None:
+        told = self._told.get(fact.name)
+        if told is not None and (told.status, told.reason) == (fact.status, fact.reason):
+            return
+        job = self._jobs.get(fact.name) or await self._job_of(fact.name)
+        if job is not None:
+            self._told[fact.name] = fact
+            if fact.status.is_terminal:
+                self._jobs.pop(fact.name, None)
+            self._learn(job, fact)
 
     async def _job_of(self, name: str) -> JobId | None:
         """Whose session a name is, from the database; `None` for a stranger's or one that is over."""

@@ -25,7 +25,7 @@ from fasttrack.errors import Unavailable
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.settings import Settings
 
-from ..base import Freed, LogChunk, Observation, SessionBackendUnavailable, SessionSpec
+from ..base import Freed, LogChunk, Observation, SessionBackendUnavailable, SessionSpec, SessionStatus
 from ..hints import Hints
 from . import ending, output, removal, watch
 from .registry import Registry
@@ -38,6 +38,9 @@ POLL = 1.0
 """Seconds between looks at what other schedulers did, at memory and at logs."""
 TURN_SIZE = 32
 """Most sessions taken in at once: the first of a burst run while the others are still being written down."""
+BEGIN_PATIENCE = 0.1
+"""Seconds that the answer of a create waits for a session that got its room to begin, so that it need not be told of
+twice."""
 START_PATIENCE = 10.0
 """Seconds after which a launcher that started nothing is tried again."""
 
@@ -105,7 +108,10 @@ class LocalBackend:
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._arrivals[spec.name] = spec, future
             self._wake.set()
-        return await asyncio.shield(self._arrivals[spec.name][1])
+        seen = await asyncio.shield(self._arrivals[spec.name][1])
+        if seen.status is SessionStatus.PREPARING:
+            return await self._registry.once_begun(spec.name, start_within=BEGIN_PATIENCE) or seen
+        return seen
 
     async def find(self, name: str) -> Observation | None:
         return next(iter(await self.observe([name])), None)
@@ -226,7 +232,7 @@ class LocalBackend:
         self._launched.update({name: (pid, now) for name, pid in done.launched.items()})
         self._rubbish += done.rubbish
         for name, owner in done.live.items():
-            self._registry.meet(name, has_room=bool(owner))
+            self._registry.meet(name, has_room=bool(owner), is_launched=name in done.launched)
             # A bell that rang before this turn came back found nobody.
             if name in done.launched or owner not in ("", self._site.me):
                 self._registry.has_started(name)

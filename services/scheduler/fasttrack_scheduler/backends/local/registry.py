@@ -20,6 +20,9 @@ from .outcome import look_at
 from .site import Site
 from .watch import Watched
 
+SHORT_COMMAND = 0.02
+"""Seconds that a session has to end before it is told that it runs. Of a command that is over so soon the engine has
+one state to write down instead of two; that any other runs is told this much later."""
 MOST_REMEMBERED = 10_000
 """Ended sessions whose end is kept in memory; older ones are read from their files."""
 
@@ -37,6 +40,8 @@ class Live:
     pidfd: int | None = None
     stop_at: float | None = None
     """When its grace is over, in seconds since the epoch, once it is being ended."""
+    has_begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it has started, or ended without."""
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -64,19 +69,31 @@ class Registry:
         facts = {"log": self._site.directory(name).log}
         return Observation(name, self._site.session_id(name), status, reason=reason, facts=facts)
 
+    async def once_begun(self, name: str, *, start_within: float) -> Observation | None:
+        """What is known of a session once it has begun, and has had a moment to end; neither is waited for longer."""
+        live = self.live.get(name)
+        if live is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(start_within):
+                    await live.has_begun.wait()
+                async with asyncio.timeout(SHORT_COMMAND):
+                    await live.is_over.wait()
+        return self.view(name)
+
     def is_over(self, name: str) -> bool:
         return name in self._over
 
-    def meet(self, name: str, *, has_room: bool) -> None:
-        """Know of a session that is not over."""
+    def meet(self, name: str, *, has_room: bool, is_launched: bool = False) -> None:
+        """Know of a session that is not over. One that is launched already will tell of its start by itself."""
         live = self.live.get(name)
         if live is None:
             if name in self._over:
                 return
             live = self.live[name] = Live(name, has_room)
-            self._hints.ring(name)
-        elif live.has_room is not has_room:
-            live.has_room = has_room
+        elif live.has_room is has_room:
+            return
+        live.has_room = has_room
+        if not is_launched:
             self._hints.ring(name)
 
     def has_started(self, name: str) -> None:
@@ -85,9 +102,15 @@ class Registry:
         if live is None or live.started is not None or (started := directory.started()) is None:
             return
         live.started, live.has_room = started, True
+        live.has_begun.set()
         directory.forget_secrets()
-        self.look_again(live)
+        live.view = look_at(directory, self._site.session_id(name))
+        asyncio.get_running_loop().call_later(SHORT_COMMAND, self._tell_start, live)
         self._watch(live)
+
+    def _tell_start(self, live: Live) -> None:
+        if self.live.get(live.name) is live:
+            self._hints.ring(live.name)
 
     def look_again(self, live: Live) -> None:
         """Make the view of a started session from its files, and tell."""
@@ -103,6 +126,7 @@ class Registry:
             self._over.popitem(last=False)
         if (live := self.live.pop(seen.name, None)) is not None:
             self._let_go(live)
+            live.has_begun.set()
             live.is_over.set()
         self._hints.ring(seen.name)
 

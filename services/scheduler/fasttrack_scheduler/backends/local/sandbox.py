@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .folders import HOME, OUTPUTS, VFROOT, Folders
 
-_APART = frozenset({"proc", "dev", "home", "pipeline"})
+_APART = frozenset({"proc", "sys", "dev", "home", "pipeline"})
 
 
 class Sandbox:
@@ -90,7 +90,9 @@ def _binds() -> list[str]:
                 found += ["--symlink", os.readlink(entry.path), entry.path]
             else:
                 found += ["--bind-try", entry.path, entry.path]
-    return [*found, "--proc", "/proc", "--dev-bind", "/dev", "/dev", "--die-with-parent", "--unshare-pid"]
+    # What holds many mounts comes last: for every bind, bubblewrap reads the whole table of those before it.
+    late = ["--proc", "/proc", "--dev-bind", "/dev", "/dev", "--bind-try", "/sys", "/sys"]
+    return [*found, *late, "--die-with-parent", "--unshare-pid"]
 
 
 def _hidden_by_home() -> list[str]:
