@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import asyncpg
 
@@ -94,9 +93,8 @@ class Stage:
 
     async def insert(self, ready: Ready) -> JobId:
         async def work(db: Db) -> JobId:
-            now = datetime.now(UTC)
             request = RunRequest(by="bench")
-            return (await submit(db, self.project, ready.version, ready.compiled, request, now=now)).job_id
+            return (await submit(db, self.project, ready.version, ready.compiled, request)).job_id
 
         return await self.database.run(work)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from fasttrack.crashpoints import crash_point
 from fasttrack.db import Db
@@ -78,7 +77,7 @@ async def start_job(
         known = await find_job(db, bench.project, job_id)
         if known is not None:
             return Start(version, pipeline, Submitted(known.id, known.number, is_new=True), published)
-        submitted = await submit(db, bench.project, version, pipeline, request, now=datetime.now(UTC), job_id=job_id)
+        submitted = await submit(db, bench.project, version, pipeline, request, job_id=job_id)
         start = Start(version, pipeline, submitted, published)
         if dry_run:
             raise _OnlyTried(start)

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from fasttrack.clock import SystemClock
 from fasttrack.db import Database
+from fasttrack.db.jobs import find_job
+from fasttrack.db.passes import read_clock
 from fasttrack.ids import JobId, ProjectId
 from fasttrack.workflow.control import cancel, pause, resume
 from fasttrack.workflow.publish import publish
@@ -31,3 +33,13 @@ async def test_what_a_client_asks_for_is_due_at_once_by_the_databases_clock(
     for ask in (pause, resume, cancel):
         await database.run(lambda db, ask=ask: ask(db, project, job, now=now))  # type: ignore[misc]
         assert await wait_of(database, job) < timedelta(0), ask.__name__
+
+
+async def test_a_job_is_submitted_at_the_databases_time(database: Database, project: ProjectId) -> None:
+    async with database.transaction() as db:
+        made = await publish(db, project, a_file({"a": ""}), by="ada")
+        before = await read_clock(db)
+        job = (await submit(db, project, made.version, made.compiled, RunRequest(by="ada"))).job_id
+        record = await find_job(db, project, job)
+        assert record is not None
+        assert before <= record.created_at <= await read_clock(db)

@@ -112,8 +112,8 @@ class People:
         version, pipeline = self.world.versions[request.pipeline]
         wanted = RunRequest(by="ada", idempotency_key=request.key, priority=request.priority, skip=request.skip)
 
-        async def work(db: Db, now: datetime) -> JobId:
-            return (await submit(db, self.world.project, version, pipeline, wanted, now=now)).job_id
+        async def work(db: Db, _: datetime) -> JobId:
+            return (await submit(db, self.world.project, version, pipeline, wanted)).job_id
 
         job = await self._insist(work)
         self.world.ring(job)
@@ -172,9 +172,9 @@ class People:
         while not world.watch.has_ended(job):
             await asyncio.sleep(0.5)
 
-        async def work(db: Db, now: datetime) -> JobId:
+        async def work(db: Db, _: datetime) -> JobId:
             plan = await plan_rerun(db, world.project, job, start=start)
-            return (await rerun(db, world.project, plan, by="ada", now=now, key=key)).job_id
+            return (await rerun(db, world.project, plan, by="ada", key=key)).job_id
 
         try:
             again = await self._insist(work)

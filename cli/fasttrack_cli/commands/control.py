@@ -101,8 +101,6 @@ async def rerun(
 
     Example: `fasttrack rerun 5f3a09c1 --from failure --wait`
     """
-    from datetime import UTC, datetime
-
     from fasttrack.crashpoints import crash_point
     from fasttrack.ids import JobId, new_id
     from fasttrack.workflow.control import resolve_job
@@ -125,9 +123,7 @@ async def rerun(
             plan = await plan_rerun(db, bench.project, record.id, start=chosen, newest=version == "new", params=given)
             if dry_run:
                 return plan, None
-            submitted = await submit_rerun(
-                db, bench.project, plan, by=bench.by, now=datetime.now(UTC), key=key, job_id=job_id
-            )
+            submitted = await submit_rerun(db, bench.project, plan, by=bench.by, key=key, job_id=job_id)
             crash_point("rerun.before_commit")
             return plan, submitted
 

@@ -156,13 +156,17 @@ async def insert_job(
     return inserted
 
 
-async def next_job_number(db: Db, pipeline: PipelineId) -> int:
-    """The next running number of the pipeline's jobs; the pipeline's row is held until the transaction ends."""
-    number = await db.value(
-        "UPDATE pipeline SET latest_job = latest_job + 1 WHERE id = $1 RETURNING latest_job", pipeline
+async def next_job_number(db: Db, pipeline: PipelineId) -> tuple[int, datetime]:
+    """The next running number of the pipeline's jobs, and the database's time.
+
+    The pipeline's row is held until the transaction ends.
+    """
+    row = await db.row(
+        "UPDATE pipeline SET latest_job = latest_job + 1 WHERE id = $1 RETURNING latest_job, clock_timestamp() AS clock",
+        pipeline,
     )
-    assert number is not None
-    return int(number)
+    assert row is not None
+    return row["latest_job"], row["clock"]
 
 
 _JOB = """SELECT j.id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version, j.state, j.reason,

@@ -109,7 +109,7 @@ async def rerun(
     plan: RerunPlan,
     *,
     by: str,
-    now: datetime,
+    now: datetime | None = None,
     key: str | None = None,
     job_id: JobId | None = None,
 ) -> Submitted:

@@ -66,12 +66,13 @@ async def submit(
     pipeline: Pipeline,
     request: RunRequest,
     *,
-    now: datetime,
+    now: datetime | None = None,
     job_id: JobId | None = None,
     runnable: Collection[TaskKind] = (TaskKind.BATCH,),
 ) -> Submitted:
     """Make a job of `version` (compiled: `pipeline`). Needs a transaction; nothing is half-made when it raises.
 
+    :param now: when it is submitted; the database's clock unless a test says otherwise.
     :param job_id: made by the caller before the first try, so that a try whose commit was lost is recognised.
     :param runnable: the kinds of task the session backend can run.
     :raises InvalidRun: unknown or ill-typed params, unknown tasks to skip, missing secrets, pools the project does not
@@ -101,12 +102,14 @@ async def submit(
         known = await find_idempotent(db, project, key)
         assert known is not None
         return await _same_job(db, project, known, digest)
+    number, clock = await next_job_number(db, version.pipeline_id)
+    now = now or clock
     job = Job(
         id=identifier,
         project_id=project,
         pipeline_id=version.pipeline_id,
         version_id=version.id,
-        number=await next_job_number(db, version.pipeline_id),
+        number=number,
         state=JobState.PENDING,
         reason="",
         params=params,
