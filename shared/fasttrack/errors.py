@@ -4,6 +4,8 @@
     ├── InvalidInput            the caller's data is wrong; nothing was changed
     │   ├── InvalidPipeline     … a pipeline file, with every problem and its place
     │   └── InvalidRun          … what a run asked for (params, skips, secrets)
+    ├── Unauthenticated         nobody knows who is calling
+    ├── Forbidden               the caller may see it, but not do this
     ├── NotFound                no such thing, or not the caller's to see
     ├── Conflict                the request contradicts what is stored
     ├── Unavailable             a part we need is away; trying again later is right
@@ -74,6 +76,18 @@ class InvalidPipeline(InvalidInput):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems) or None)
+
+
+class Unauthenticated(FastTrackError):
+    """A token is needed: send it as `Authorization: Bearer TOKEN`."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(FastTrackError):
+    """You may see this, but not do this to it."""
+
+    code = "FORBIDDEN"
 
 
 class InvalidRun(InvalidInput):

@@ -1,0 +1,53 @@
+"""What every request works with: opened once per process, kept in the application's state."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import HTTPConnection
+
+from fasttrack.clock import Clock, SystemClock
+from fasttrack.db import Database, connect
+from fasttrack.db.secrets import SecretBox
+from fasttrack.doorbell import Doorbell
+from fasttrack.errors import InvalidInput
+from fasttrack.settings import Settings
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The process's own handles. Nothing here belongs to one request."""
+
+    settings: Settings
+    database: Database
+    doorbell: Doorbell
+    box: SecretBox
+    clock: Clock
+
+    @classmethod
+    def of(cls, connection: HTTPConnection) -> Parts:
+        """Those of the application that serves this request or socket."""
+        return cast("Parts", connection.app.state.parts)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Parts]:
+    """Connected while the block is open.
+
+    :raises InvalidInput: the settings name no database, or no Redis or Valkey.
+    """
+    if settings.database_url is None or settings.redis_url is None:
+        raise InvalidInput(
+            "the API needs a database and a Redis or Valkey: set FASTTRACK_DATABASE_URL and FASTTRACK_REDIS_URL, "
+            "or use `fasttrack up`, which brings both"
+        )
+    database = connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
+    doorbell = Doorbell(settings.redis_url.get_secret_value())
+    try:
+        yield Parts(settings, database, doorbell, SecretBox.from_settings(settings), SystemClock())
+    finally:
+        await doorbell.close()
+        await database.close()

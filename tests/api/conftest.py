@@ -1,0 +1,50 @@
+"""The API on this test's database, called in the same process or, for streams, over a real port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from fasttrack.clock import SystemClock
+from fasttrack.db import Database
+from fasttrack.db.secrets import SecretBox
+from fasttrack.doorbell import Doorbell
+from fasttrack.settings import Settings
+from fasttrack_api.app import create_app
+from fasttrack_api.parts import Parts
+
+
+@pytest.fixture
+def app(settings: Settings, database: Database, doorbell: Doorbell) -> FastAPI:
+    """The application, on the parts of this test."""
+    parts = Parts(settings, database, doorbell, SecretBox(b"k" * 32), SystemClock())
+    made = create_app(settings, given=parts)
+    made.state.parts = parts  # no lifespan without a server
+    return made
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Calls the application from loopback, without a port."""
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 5000), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as made:
+        yield made
+
+
+@pytest.fixture
+async def address(app: FastAPI) -> AsyncIterator[str]:
+    """The address of a real server with the application, such as `http://127.0.0.1:43210`."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="websockets-sansio", lifespan="on"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.005)
+        assert not serving.done()
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    await serving
