@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from fasttrack.errors import Unavailable
+import structlog
+
+from fasttrack.errors import FastTrackError, Unavailable
 
 from .invocation import Invocation
 from .running import signals
 from .servers import ensure_servers, masked, stop_servers
 from .workbench import Workbench
+
+log = structlog.get_logger()
 
 _LONGEST_REST = 5.0
 _WATCH_SECONDS = 2.0
@@ -40,10 +44,16 @@ class Upkeep:
                 async with self._call.opened(log_level="info", any_project=True) as bench:
                     await self._serve(bench, came)
                     return
-            except Unavailable as error:
+            except FastTrackError as error:
+                if not isinstance(error, Unavailable):
+                    raise
                 if error.message != said:
                     self._call.out.warn(f"{error.message}. Trying again until it works; Ctrl-C ends it.")
                     said = error.message
+            except Exception:
+                # It will be looked for in the log, and nobody can repeat it with --debug.
+                log.exception("FastTrack failed unexpectedly")
+                raise
             with suppress(TimeoutError):
                 async with asyncio.timeout(rest):
                     await came.wait()

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import asyncpg
 import pytest
 
 from fasttrack.clock import SystemClock
@@ -191,6 +192,44 @@ async def test_four_schedulers_decide_each_of_a_thousand_due_jobs_once(
         assert len(effects) == 1000
     await Placer(engine.database).place()
     assert await engine.database.run(violations) == []
+
+
+class HaltingDb(Db):
+    """Waits before it reads the line of those who want a slot, after it has counted what is taken."""
+
+    __slots__ = ("go_on", "has_counted")
+
+    def __init__(self, db: Db) -> None:
+        super().__init__(db._connection)
+        self.has_counted, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def rows(self, sql: str, *args: object) -> list[asyncpg.Record]:
+        if "ORDER BY j.priority" in sql:
+            self.has_counted.set()
+            await self.go_on.wait()
+        return await super().rows(sql, *args)
+
+
+async def test_slots_that_are_being_given_are_counted_by_whoever_gives_next(engine: Engine) -> None:
+    """I15: between a count and the line that is let in by it, nobody else lets anybody in."""
+    database, project, ageing = engine.database, engine.project, timedelta(minutes=10)
+    await database.run(lambda db: change_limit(db, project, "pool", "gpu", 1))
+    file = a_file({"a": "", "b": "", "c": ""}, **{t: {"pool": "gpu"} for t in "abc"})
+    job = await engine.submit(file)
+    await database.run(lambda db: reconcile(db, [job], {}, policy=POLICY, versions=CompiledVersions()))
+
+    async with database.transaction() as second:
+        halting = HaltingDb(second)
+        async with database.transaction() as first:
+            assert await grant_slots(first, project, ageing=ageing) == {job}
+            other = asyncio.create_task(grant_slots(halting, project, ageing=ageing))
+            pid = await first.value("SELECT pg_backend_pid()")
+            blocked = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))"
+            while not halting.has_counted.is_set() and not await first.value(blocked, pid):
+                await asyncio.sleep(0.01)
+        halting.go_on.set()
+        assert await other == set()
+    assert await read(engine, "SELECT count(*)::int FROM task_instance WHERE granted_at IS NOT NULL") == [(1,)]
 
 
 LIMITED = {"concurrency": {"limit": 3, "on_limit": "cancel_older"}}

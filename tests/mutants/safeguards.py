@@ -204,10 +204,6 @@ def wall_clock_measures_fences(world: World) -> Iterator[None]:
         yield
 
 
-def grants_without_a_lock(sql: str) -> str:
-    return sql.replace("ORDER BY scope, name FOR UPDATE", "ORDER BY scope, name")
-
-
 def grants_uncounted(sql: str) -> str:
     return sql.replace("OR (i.state = 'READY' AND i.granted_at IS NOT NULL)", "")
 
@@ -262,7 +258,6 @@ MUTANTS = {
         Mutation("no-cancel-fence", "a cancel does not wait for a create under way", cancel_before_the_fence),
         Mutation("serial-places", "the feed's places are given by a sequence", places_in_the_transaction),
         Mutation("wall-clock", "this machine's clock says whether a fence has passed", wall_clock_measures_fences),
-        Mutation("unlocked-grants", "slots are given without the lock of their limit", nothing, grants_without_a_lock),
         Mutation("uncounted-grants", "a slot that was given counts when its session starts", nothing, grants_uncounted),
         Mutation("pause-ignored", "a paused job starts tasks", a_pause_is_ignored),
         Mutation("pipeline-pause", "a paused pipeline starts tasks", a_paused_pipeline_starts),

@@ -164,10 +164,16 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed later: decided by SQLSTATE, since error classes differ between layers."""
     if isinstance(error, Unavailable):
         return False
-    state = getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None)
+    # SQLAlchemy's own layers wrap the driver's error, which says most.
+    orig = getattr(error, "orig", None)
+    if (driver := getattr(orig, "__cause__", None)) is not None and is_transient(driver):
+        return True
+    state = getattr(error, "sqlstate", None) or getattr(orig, "sqlstate", None)
     if state is not None:
         return state in _TRANSIENT or state.startswith("08")
     # InternalClientError: the server ended the connection just when a statement was about to be sent.
+    if getattr(error, "connection_invalidated", False):
+        return True
     return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | TimeoutError) or (
         type(error).__module__.startswith("sqlalchemy.exc")
         and type(error).__name__ in ("TimeoutError", "InterfaceError")
