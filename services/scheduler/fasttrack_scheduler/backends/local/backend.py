@@ -109,7 +109,7 @@ class LocalBackend:
             self._arrivals[spec.name] = spec, future
             self._wake.set()
         seen = await asyncio.shield(self._arrivals[spec.name][1])
-        if seen.status is SessionStatus.PREPARING:
+        if seen.status in (SessionStatus.PREPARING, SessionStatus.RUNNING):  # it may have begun while it was listed
             return await self._registry.once_begun(spec.name, start_within=BEGIN_PATIENCE) or seen
         return seen
 
