@@ -133,10 +133,10 @@ class Reconciler:
         PASS_SECONDS.observe(time.perf_counter() - started)
         PASSES.inc()
         crash_points(passed.events, "after_commit")
+        self._on_effects(passed.effects, Decided(passed.now, began))  # first: a session waits for it
         if passed.events:
             EVENTS.inc(len(passed.events))
             self._on_events()
-        self._on_effects(passed.effects, Decided(passed.now, began))
         self._dirty.update(dict.fromkeys(passed.wake))
         for project in passed.grant:
             granted = await self._database.run(
