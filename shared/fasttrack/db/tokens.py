@@ -183,3 +183,8 @@ async def write_last_uses(db: Db, uses: Mapping[UUID, datetime]) -> int:
         list(uses),
         list(uses.values()),
     )
+
+
+async def lock_owner_token(db: Db) -> None:
+    """Let one process at a time look after the owner's token, until the transaction ends."""
+    await db.execute("SELECT pg_advisory_xact_lock(hashtext('fasttrack owner-token'))")
