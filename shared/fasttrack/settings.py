@@ -40,7 +40,7 @@ def _asyncpg(url: SecretStr | None) -> SecretStr | None:
 def _issuer(url: str | None) -> str | None:
     """An address that nobody can listen in on, or one of this machine."""
     if url is None or re.fullmatch(
-        r"https://[^\s/?#@]+[^\s?#]*|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/\S*)?", url
+        r"https://[^\s/?#@]+(/[^\s?#]*)?|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/\S*)?", url
     ):
         return url
     raise ValueError("must be an https:// address, without a question mark and without a password in it")

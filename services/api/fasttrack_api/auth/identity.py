@@ -47,7 +47,12 @@ class IdentityProvider:
             raise Unauthenticated(_REFUSED) from None
         algorithm, kid = header.get("alg"), header.get("kid")
         # The header is the bearer's own word: it may choose among the keys that the provider publishes, nothing else.
-        if algorithm not in self._algorithms or "crit" in header or not isinstance(kid, str | None):
+        if (
+            not isinstance(algorithm, str)
+            or algorithm not in self._algorithms
+            or "crit" in header
+            or not isinstance(kid, str | None)
+        ):
             raise Unauthenticated(f"{_REFUSED}: it is signed in a way that is not taken")
         key = await self.keys.find(kid, algorithm)
         try:
