@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from fasttrack.clock import SystemClock
 from fasttrack.db import Database, Db
@@ -13,6 +15,7 @@ from fasttrack.db.accounts import Account, load_standing
 from fasttrack.db.engine import Database as RealDatabase
 from fasttrack.db.projects import ensure_project
 from fasttrack.domain.access import Caller, Permission, Role
+from fasttrack.errors import FastTrackError
 from fasttrack.ids import ProjectId
 from fasttrack.workflow.accounts import caller_of, create_service_account, create_user
 from fasttrack.workflow.members import add_member
@@ -118,3 +121,21 @@ class People:
 def utc_now() -> datetime:
     """This moment."""
     return datetime.now(UTC)
+
+
+async def refused(
+    people: People, kind: type[FastTrackError], work: Callable[[Db], Awaitable[Any]], says: str | None = None
+) -> None:
+    """The work is refused, and nothing is changed and nothing written down."""
+    before = await everything(people)
+    with pytest.raises(kind, match=says):
+        await people.database.run(work)
+    assert await everything(people) == before
+
+
+async def everything(people: People) -> list[Any]:
+    async with people.database.transaction() as db:
+        return [
+            [tuple(r) for r in await db.rows(f"SELECT * FROM {table} ORDER BY 1, 2")]
+            for table in ("account", "member", "domain_admin", "token", "audit_entry", "project")
+        ]
