@@ -6,12 +6,13 @@ Each has a default that is right on one machine. A bad value stops the process w
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -34,6 +35,25 @@ def _asyncpg(url: SecretStr | None) -> SecretStr | None:
     if scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
         raise ValueError("must be a PostgreSQL address such as postgresql://user@host/database")
     return SecretStr(f"postgresql+asyncpg://{rest}")
+
+
+def _issuer(url: str | None) -> str | None:
+    """An address that nobody can listen in on, or one of this machine."""
+    if url is None or re.fullmatch(
+        r"https://[^\s/?#@]+(/[^\s?#]*)?|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/\S*)?", url
+    ):
+        return url
+    raise ValueError("must be an https:// address, without a question mark and without a password in it")
+
+
+def _role_grants(roles: dict[str, str]) -> dict[str, str]:
+    for name, grants in roles.items():
+        for grant in grants.split():
+            if grant != "superadmin" and not re.fullmatch(r"\S+:(viewer|editor|operator|admin)", grant):
+                raise ValueError(
+                    f"{name!r} must have values such as `PROJECT:editor` or `superadmin`, with spaces between several"
+                )
+    return roles
 
 
 def _seconds(value: object) -> object:
@@ -129,6 +149,30 @@ class Settings(BaseSettings):
     prune_interval: Annotated[Seconds, Field(ge=timedelta(seconds=1))] = timedelta(minutes=10)
     """How often what is kept long enough is looked for and removed."""
 
+    api_open_on_loopback: bool | None = None
+    """Whether callers of this machine need no token and are its owner; unset: only with the embedded database."""
+    api_wrong_tokens: int = Field(default=20, ge=1, le=100_000)
+    """Wrong tokens that may come from one address within a minute before further ones are not looked at."""
+
+    identity_issuer: Annotated[str | None, AfterValidator(_issuer)] = None
+    """The identity provider whose tokens are taken, such as `https://login.example.com/realms/ml`; unset is none."""
+    identity_audience: str | None = None
+    """For whom the provider's tokens must be made; needed with an issuer."""
+    identity_algorithms: str = Field(
+        default="RS256 ES256 EdDSA", pattern=r"^(([RPE]S(256|384|512)|EdDSA)( |$))+$", max_length=100
+    )
+    """How the provider's tokens may be signed; algorithms with a shared secret are never taken."""
+    identity_leeway: Annotated[Seconds, Field(le=timedelta(minutes=5))] = timedelta(seconds=30)
+    """How far the provider's clock and this one may be apart."""
+    identity_name_claim: str = Field(default="preferred_username", min_length=1, max_length=100)
+    """The claim that names a new account."""
+    identity_email_claim: str = Field(default="email", min_length=1, max_length=100)
+    """The claim with the email address."""
+    identity_roles_claim: str = Field(default="groups", min_length=1, max_length=100)
+    """The claim with the roles or groups at the provider; dots lead inside, such as `realm_access.roles`."""
+    identity_roles: Annotated[dict[str, str], AfterValidator(_role_grants)] = Field(default_factory=dict)
+    """What they are here, such as `{"ml-team": "vision:editor speech:viewer", "it": "superadmin"}`."""
+
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """From which level on lines are logged."""
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
@@ -147,6 +191,20 @@ class Settings(BaseSettings):
                     f"it, and is {jobs}; raise it, or lower the other"
                 )
         return jobs
+
+    @model_validator(mode="after")
+    def _provider_has_audience(self) -> Self:
+        if self.identity_issuer is not None and not self.identity_audience:
+            raise ValueError(
+                "FASTTRACK_IDENTITY_ISSUER needs FASTTRACK_IDENTITY_AUDIENCE: without it, a token that the provider made "
+                "for some other service would be taken here"
+            )
+        return self
+
+    @property
+    def is_open_on_loopback(self) -> bool:
+        """Whether callers of this machine need no token."""
+        return self.is_embedded if self.api_open_on_loopback is None else self.api_open_on_loopback
 
     @property
     def is_embedded(self) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 from starlette.requests import HTTPConnection
 
@@ -26,6 +26,8 @@ class Parts:
     doorbell: Doorbell
     box: SecretBox
     clock: Clock
+    kept: dict[type, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What a layer above keeps as long as the process lives, by its type."""
 
     @classmethod
     def of(cls, connection: HTTPConnection) -> Parts:

@@ -20,6 +20,7 @@ from fasttrack.errors import (
     InvalidInput,
     InvalidPipeline,
     NotFound,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
 )
@@ -32,6 +33,7 @@ STATUS: dict[type[FastTrackError], int] = {
     NotFound: 404,
     Conflict: 409,
     InvalidInput: 422,
+    TooManyRequests: 429,
     Unavailable: 503,
 }
 """The HTTP status of each kind of error; a kind that is not here has that of its base."""
@@ -58,7 +60,10 @@ def of_error(error: FastTrackError) -> Response:
             {"message": p.message, "path": p.path, "line": p.line, "column": p.column, "severity": p.severity}
             for p in error.problems
         ]
-    return problem(status, error.code, error.message, **more)
+    answer = problem(status, error.code, error.message, **more)
+    if isinstance(error, TooManyRequests):
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
 
 
 def of_surprise(error: BaseException) -> Response:
