@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 from typing import Any
 
@@ -115,6 +116,11 @@ def document(app: FastAPI) -> dict[str, Any]:
     return made
 
 
+def as_text(app: FastAPI) -> str:
+    """The description as `docs/openapi.json` has it."""
+    return json.dumps(document(app), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def _with_problems(path: str, operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     answers.pop("422", None)
@@ -131,3 +137,13 @@ def _with_problems(path: str, operation: dict[str, Any]) -> None:
                 "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
             },
         )
+
+
+if __name__ == "__main__":
+    import sys
+
+    from fasttrack.settings import Settings
+
+    from .app import create_app
+
+    sys.stdout.write(as_text(create_app(Settings())))

@@ -60,6 +60,7 @@ _SENTENCES = {
     404: "there is nothing at this address; /docs has those there are",
     405: "this address does not have this method",
 }
+_SAYING = {"extra_forbidden": "there is no such field; leave it out", "missing": "this is missing; give it"}
 _REMEDIES = {
     401: "send a token as `Authorization: Bearer TOKEN`",
     403: "ask an admin of the project for the permission, or use a token that has it",
@@ -134,7 +135,10 @@ def of_surprise(error: BaseException) -> Response:
 def of_validation(error: RequestValidationError) -> Response:
     """The problem of a request that does not fit its route: every place with what is wrong there."""
     fields = [
-        {"path": _legible(".".join(map(str, e["loc"])))[:200], "message": _legible(str(e["msg"]))[:500]}
+        {
+            "path": _legible(".".join(map(str, e["loc"])))[:200],
+            "message": _legible(_SAYING.get(e["type"], str(e["msg"])))[:500],
+        }
         for e in error.errors()[:20]
     ]
     first = f": {fields[0]['path']}: {fields[0]['message']}" if fields else ""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from fasttrack.domain.states import FailureClass, InstanceState, JobState
 
@@ -176,6 +176,12 @@ class Task(BaseModel):
     facts: dict[str, str] = Field(description="What the backend said of the newest attempt.")
     reused_from: UUID | None = Field(description="The job whose outputs stand for its own.")
     pool: str | None
+
+    @field_validator("facts")
+    @classmethod
+    def _no_places(cls, facts: dict[str, str]) -> dict[str, str]:
+        # Where the backend keeps its files is for whoever runs the service.
+        return {name: value for name, value in facts.items() if not value.startswith("/")}
 
 
 class ExportedTask(Task):
