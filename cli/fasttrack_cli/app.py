@@ -43,7 +43,13 @@ from .output import print_error
 _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
     (
         "This machine",
-        (("up", machine.up), ("down", machine.down), ("scheduler", machine.scheduler), ("doctor", doctor.doctor)),
+        (
+            ("up", machine.up),
+            ("down", machine.down),
+            ("scheduler", machine.scheduler),
+            ("api", machine.api),
+            ("doctor", doctor.doctor),
+        ),
     ),
     (
         "Pipelines",

@@ -62,6 +62,14 @@ class Doorbell:
                 pipe.publish(_WAKE, b"")
                 await pipe.execute()
 
+    async def is_near(self) -> bool:
+        """Whether Redis or Valkey answers right now."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return bool(await self._redis.ping())
+        except _FAULTS:
+            return False
+
     async def announce(self, pos: int) -> None:
         """Tell readers everywhere that the feed has reached `pos`."""
         with self._forgiving("announce"):

@@ -173,6 +173,23 @@ class Settings(BaseSettings):
     identity_roles: Annotated[dict[str, str], AfterValidator(_role_grants)] = Field(default_factory=dict)
     """What they are here, such as `{"ml-team": "vision:editor speech:viewer", "it": "superadmin"}`."""
 
+    api_host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
+    """Where the API listens; on anything but loopback every caller needs a token."""
+    api_port: int = Field(default=8811, ge=0, le=65535)
+    """The port of the API; 0 takes a free one."""
+    api_hosts: list[str] = Field(default_factory=list)
+    """Names the API is called by besides loopback's and its own, such as `["fasttrack.example.com"]`."""
+    api_cors_origins: list[str] = Field(default_factory=list)
+    """Origins whose pages may call the API, such as `["https://portal.example.com"]`; empty is none but its own."""
+    api_trusted_proxies: list[str] = Field(default_factory=list)
+    """Addresses whose `X-Forwarded-For` is believed, such as `["10.0.0.5"]`; empty is none."""
+    api_body_limit: int = Field(default=1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    """Bytes that the body of a request may have."""
+    api_request_timeout: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(seconds=20)
+    """How long a client may take to send the head of a request, and then its body."""
+    api_metrics_token: SecretStr | None = None
+    """Who asks for /metrics from elsewhere than loopback sends it as a bearer token; unset is loopback only."""
+
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """From which level on lines are logged."""
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")

@@ -7,7 +7,7 @@ import httpx
 
 async def test_it_says_that_it_lives_and_can_work(client: httpx.AsyncClient) -> None:
     assert (await client.get("/healthz")).json() == {"status": "ok"}
-    assert (await client.get("/readyz")).json() == {"status": "ok"}
+    assert (await client.get("/readyz")).json() == {"status": "ok", "waits_for": [], "without": []}
 
 
 async def test_a_path_that_is_not_there_is_a_problem(client: httpx.AsyncClient) -> None:

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from fasttrack.settings import Settings
 
-from . import auth, graphql, parts, rest
+from . import auth, graphql, openapi, pages, parts, rest
+from .guards import Guard
 from .problems import add_handlers
+from .requests import Requests
 
 
 def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastAPI:
@@ -32,8 +35,36 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
             async with auth.running(own):
                 yield
 
-    app = FastAPI(title="FastTrack", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="FastTrack",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        redirect_slashes=False,
+    )
     add_handlers(app)
-    for router in (*rest.ROUTERS, *graphql.routers(settings)):
+    for router in (*rest.ROUTERS, pages.router, *graphql.routers(settings)):
         app.include_router(router)
+    app.mount("/static", pages.Files(), name="static")
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    # The last one that is added is the first one that a request meets.
+    if settings.api_cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.api_cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "If-Match",
+                "If-None-Match",
+                "Idempotency-Key",
+                "Last-Event-ID",
+            ],
+            expose_headers=["ETag", "Location", "X-Request-Id", "Retry-After"],
+            max_age=600,
+        )
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Requests)
     return app
