@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from fasttrack.settings import Settings
 
-from . import graphql, parts, rest
+from . import graphql, parts, rest, streams
 from .problems import add_handlers
 
 
@@ -24,11 +24,13 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if given is not None:
             app.state.parts = given
-            yield
+            async with streams.closing(app):
+                yield
             return
         async with parts.opened(settings) as own:
             app.state.parts = own
-            yield
+            async with streams.closing(app):
+                yield
 
     app = FastAPI(title="FastTrack", lifespan=lifespan, docs_url=None, redoc_url=None)
     add_handlers(app)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from . import health
+from . import events, health
 
-ROUTERS: tuple[APIRouter, ...] = (health.router,)
+ROUTERS: tuple[APIRouter, ...] = (health.router, events.router)
 """Every router, in the order of the documentation."""
