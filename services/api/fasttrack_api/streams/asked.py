@@ -50,13 +50,15 @@ class Asked:
         pipeline = job = None
         if self.project is not None:
             as_id = _uuid_or_none(self.project)
-            found = ProjectId(as_id) if as_id else await find_project(db, self.project[:200])
+            is_name = 0 < len(self.project) <= 200 and self.project.isprintable()
+            by_name = await find_project(db, self.project) if as_id is None and is_name else None
+            found = ProjectId(as_id) if as_id else by_name
             owners.append(_seen(caller, found, "project"))
         if self.pipeline is not None:
-            pipeline = PipelineId(_id(self.pipeline, "pipeline"))
+            pipeline = PipelineId(parse_id(self.pipeline, "pipeline"))
             owners.append(_seen(caller, await find_pipeline_project(db, pipeline), "pipeline"))
         if self.job is not None:
-            job = JobId(_id(self.job, "job"))
+            job = JobId(parse_id(self.job, "job"))
             place = await find_job_place(db, job)
             owners.append(_seen(caller, place[0] if place else None, "job"))
         if len(set(owners)) > 1:  # a job of one project and a pipeline of another: nothing is both
@@ -86,7 +88,8 @@ def _uuid_or_none(text: str) -> UUID | None:
         return None
 
 
-def _id(text: str, what: str) -> UUID:
+def parse_id(text: str, what: str) -> UUID:
+    """The id of this text. :raises NotFound: it is none, so there is no such thing."""
     found = _uuid_or_none(text)
     if found is None:
         raise NotFound(f"there is no such {what}")

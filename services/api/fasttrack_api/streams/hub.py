@@ -221,7 +221,8 @@ class Hub:
                     if self._limiter.allows("read"):
                         log.warning("the feed cannot be read; streams wait", error=error.message)
                 except Exception as error:  # our fault: nobody who follows may be left alone with a dead reader
-                    log.error("the feed could not be read", exc_info=error)
+                    if self._limiter.allows("fault"):
+                        log.error("the feed could not be read", exc_info=error)
                     for stream in list(self._streams):
                         stream.fall_behind()  # it may have missed what was read
                 with suppress(TimeoutError):

@@ -69,6 +69,13 @@ class Subscriber:
             if chunk is not None:
                 return chunk
 
+    def at_hand(self) -> list[Chunk]:
+        """What can be had without waiting, if anything."""
+        found = []
+        while self._buffer and self._error is None and self.access.is_fresh:
+            found.append(self._take())
+        return found
+
     async def begin(self) -> None:
         """Read the first page, so that what is wrong is known before anything is answered.
 
@@ -83,11 +90,7 @@ class Subscriber:
 
     async def _from_memory(self, patience: float) -> Chunk | None:
         if self._buffer:
-            chunk = self._buffer.popleft()
-            self._bytes -= chunk.size
-            self._events -= len(chunk.messages)
-            self.pos = chunk.reached
-            return chunk
+            return self._take()
         if patience <= 0:
             self.pos = self._seen = max(self._seen, self._hub.pos)
             return Chunk(self._hub.epoch, (), self.pos)
@@ -96,6 +99,13 @@ class Subscriber:
             async with asyncio.timeout(patience):
                 await self._wake.wait()
         return None
+
+    def _take(self) -> Chunk:
+        chunk = self._buffer.popleft()
+        self._bytes -= chunk.size
+        self._events -= len(chunk.messages)
+        self.pos = chunk.reached
+        return chunk
 
     async def _patiently(self, *, is_due: bool) -> Chunk | None:
         try:
