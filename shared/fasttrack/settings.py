@@ -190,6 +190,33 @@ class Settings(BaseSettings):
     api_metrics_token: SecretStr | None = None
     """Who asks for /metrics from elsewhere than loopback sends it as a bearer token; unset is loopback only."""
 
+    stream_bookmark_interval: Annotated[Seconds, Field(ge=timedelta(seconds=0.05))] = timedelta(seconds=15)
+    """A stream that is quiet tells its cursor this often."""
+    stream_access_interval: Annotated[Seconds, Field(ge=timedelta(seconds=0.05), le=timedelta(seconds=4))] = timedelta(
+        seconds=2
+    )
+    """How often it is looked whether those who follow a stream still may; what is revoked ends within five seconds."""
+    stream_send_timeout: Annotated[Seconds, Field(ge=timedelta(seconds=0.1))] = timedelta(seconds=30)
+    """A client that takes nothing for this long is let go; it may come back with its cursor."""
+    stream_buffer_bytes: int = Field(default=2**20, ge=1024, le=2**26)
+    """What is kept in memory for a client that falls behind; beyond it, it is served from the database."""
+    stream_buffer_events: int = Field(default=2000, ge=1, le=100_000)
+    """Events that are kept in memory for a client that falls behind."""
+    stream_gather_interval: Annotated[Seconds, Field(ge=timedelta(seconds=0.02))] = timedelta(milliseconds=200)
+    """Progress of a job is told at most this often, however fast its tasks change."""
+    stream_limit: int = Field(default=5000, ge=1, le=1_000_000)
+    """Streams that one process serves at the same time."""
+    stream_limit_per_token: int = Field(default=200, ge=1, le=1_000_000)
+    """Streams that one token, or one person without a token, may hold open in one process."""
+    socket_init_timeout: Annotated[Seconds, Field(ge=timedelta(seconds=0.1))] = timedelta(seconds=10)
+    """A GraphQL socket that does not say who it is within this time is closed."""
+    socket_limit_per_token: int = Field(default=20, ge=1, le=1_000_000)
+    """GraphQL sockets that one token, or one person without a token, may hold open in one process."""
+    socket_subscriptions: int = Field(default=100, ge=1, le=100_000)
+    """Operations that one GraphQL socket may have open."""
+    socket_messages_per_second: int = Field(default=100, ge=1, le=100_000)
+    """Messages that a client may send over one GraphQL socket, on average over five seconds."""
+
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """From which level on lines are logged."""
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")

@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from fasttrack.settings import Settings
 
-from . import auth, graphql, openapi, pages, parts, rest
+from . import auth, graphql, openapi, pages, parts, rest, streams
 from .guards import Guard
 from .problems import add_handlers
 from .requests import Requests
@@ -27,12 +27,12 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if given is not None:
             app.state.parts = given
-            async with auth.running(given):
+            async with auth.running(given), streams.closing(app):
                 yield
             return
         async with parts.opened(settings) as own:
             app.state.parts = own
-            async with auth.running(own):
+            async with auth.running(own), streams.closing(app):
                 yield
 
     app = FastAPI(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import strawberry
 from fastapi import APIRouter
 from strawberry.extensions import ParserCache, ValidationCache
-from strawberry.fastapi import GraphQLRouter
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from fasttrack.settings import Settings
 
-from .context import Context, context_of
+from .context import Context
+from .sockets import make_socket_router
+from .subscriptions import Subscription
 
 
 @strawberry.type(description="Everything that can be asked.")
@@ -23,18 +23,9 @@ class Query:
         return info.context.caller.name
 
 
-SCHEMA = strawberry.Schema(query=Query, extensions=[ParserCache, ValidationCache])
+SCHEMA = strawberry.Schema(query=Query, subscription=Subscription, extensions=[ParserCache, ValidationCache])
 
 
 def make_router(settings: Settings) -> APIRouter:
     """The route of GraphQL over HTTP, server-sent events and sockets."""
-    del settings
-    router: APIRouter = GraphQLRouter(
-        SCHEMA,
-        path="/graphql",
-        context_getter=context_of,
-        allow_queries_via_get=False,
-        graphql_ide=None,
-        subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-    )
-    return router
+    return make_socket_router(SCHEMA, settings, path="/graphql", allow_queries_via_get=False, graphql_ide=None)

@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter
 
-from . import exports, health, jobs, limits, pipelines, projects, runs, secrets
+from . import events, exports, health, jobs, limits, pipelines, projects, runs, secrets
 
 ROUTERS: tuple[APIRouter, ...] = (
     pipelines.router,
     runs.router,
     jobs.router,
+    events.router,
     projects.router,
     limits.router,
     secrets.router,
