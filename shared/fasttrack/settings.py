@@ -217,6 +217,25 @@ class Settings(BaseSettings):
     socket_messages_per_second: int = Field(default=100, ge=1, le=100_000)
     """Messages that a client may send over one GraphQL socket, on average over five seconds."""
 
+    api_body_bytes: int = Field(default=256 * 1024, ge=1024, le=64 * 1024**2)
+    """The most bytes of one GraphQL request."""
+    api_query_tokens: int = Field(default=2000, ge=100, le=100_000)
+    """The most words and signs of one GraphQL document."""
+    api_query_depth: int = Field(default=12, ge=3, le=50)
+    """How deep the fields of one GraphQL operation may be nested."""
+    api_query_aliases: int = Field(default=30, ge=0, le=1000)
+    """The most aliases of one GraphQL operation."""
+    api_query_roots: int = Field(default=20, ge=1, le=200)
+    """The most fields at the top of one GraphQL operation."""
+    api_query_cost: int = Field(default=10_000, ge=100, le=1_000_000)
+    """The most objects one GraphQL operation may ask for, counted with their weights."""
+    api_query_seconds: Annotated[Seconds, Field(ge=timedelta(seconds=0.1))] = timedelta(seconds=10)
+    """The longest one GraphQL operation may take."""
+    api_page_size: int = Field(default=100, ge=10, le=1000)
+    """The most items of one page."""
+    api_introspection: bool = True
+    """Whether GraphQL describes its schema to whoever asks."""
+
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """From which level on lines are logged."""
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")

@@ -435,4 +435,26 @@ idempotent_answer = Table(
     Index("ix_idempotent_answer_created_at", "created_at"),
 )
 
+# -- what lists are filtered and ordered by -------------------------------------------------------------------------
+
+# Pipelines by age, archived ones too.
+Index("ix_pipeline_project", pipeline.c.project_id, text("id DESC"))
+# Jobs of a pipeline or of a version, newest first.
+Index("ix_job_pipeline", job.c.pipeline_id, text("id DESC"))
+Index("ix_job_version", job.c.version_id, text("id DESC"))
+# Jobs by state. Those that are over are entered once, at their end; the others are never many.
+Index(
+    "ix_job_over",
+    job.c.project_id,
+    job.c.state,
+    text("id DESC"),
+    postgresql_where=text(_in("state", TERMINAL_JOB_STATES)),
+)
+Index(
+    "ix_job_open",
+    job.c.project_id,
+    text("id DESC"),
+    postgresql_where=text(f"NOT ({_in('state', TERMINAL_JOB_STATES)})"),
+)
+
 __all__ = ["metadata"]

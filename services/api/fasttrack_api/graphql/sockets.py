@@ -11,10 +11,8 @@ from collections import Counter
 from typing import Any, cast
 from uuid import UUID
 
-from fastapi import APIRouter
 from starlette.requests import HTTPConnection
 from strawberry import UNSET, Schema
-from strawberry.fastapi import GraphQLRouter
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
@@ -25,6 +23,7 @@ from fasttrack.settings import Settings
 from .. import auth
 from ..parts import Parts
 from .context import Context, context_of
+from .router import Router
 
 NOBODY = Caller(UUID(int=0), "nobody", scopes=frozenset())
 """Who is at the other end of a socket before it has said so."""
@@ -133,7 +132,7 @@ def _is_message(message: Any) -> bool:
     )
 
 
-class SocketRouter(GraphQLRouter[Context, None]):
+class SocketRouter(Router):
     """GraphQL over HTTP, server-sent events and sockets, within the settings' limits."""
 
     graphql_transport_ws_handler_class = SocketHandler
@@ -147,6 +146,7 @@ class SocketRouter(GraphQLRouter[Context, None]):
             max_subscriptions_per_connection=settings.socket_subscriptions,
             **options,
         )
+        self.most_bytes = settings.api_body_bytes
         self.messages_per_second = settings.socket_messages_per_second
         self._most = settings.socket_limit_per_token
         self._open: Counter[UUID] = Counter()
@@ -176,8 +176,3 @@ class SocketRouter(GraphQLRouter[Context, None]):
             self._open[holder] -= 1
             if not self._open[holder]:
                 del self._open[holder]
-
-
-def make_socket_router(schema: Schema, settings: Settings, **options: Any) -> APIRouter:
-    """The route of GraphQL with everything that streams."""
-    return SocketRouter(schema, settings, **options)
