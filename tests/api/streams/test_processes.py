@@ -67,6 +67,7 @@ async def processes(database_url: str, redis_url: str, tmp_path: Path) -> AsyncI
             "FASTTRACK_REDIS_URL": redis_url,
             "FASTTRACK_STATE_DIR": str(tmp_path / "state"),
             "FASTTRACK_SETTINGS_FILE": "/nonexistent",
+            "FASTTRACK_API_OPEN_ON_LOOPBACK": "true",
             "FASTTRACK_STREAM_BOOKMARK_INTERVAL": "0.5",
         }
     )

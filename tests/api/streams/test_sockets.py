@@ -145,9 +145,9 @@ async def test_s34_operations_over_a_socket_are_for_whoever_it_is_now(
     async with opened(address) as socket:
         assert await _says(socket, INIT) == 4401, "loopback alone says nothing here"
     async with introduced(address, {"authorization": "Bearer ada"}) as socket:
-        await socket.subscribe("{ viewerName }")
-        assert (await socket.next()) == {"viewerName": "ada"}
+        await socket.subscribe("{ viewer { name } }")
+        assert (await socket.next()) == {"viewer": {"name": "ada"}}
         assert (await socket.receive())["type"] == "complete"
         known.clear()
-        await socket.subscribe("{ viewerName }")
+        await socket.subscribe("{ viewer { name } }")
         assert await socket.closed() == 4401
