@@ -146,6 +146,11 @@ async def test_who_revokes_and_renews_which_tokens(people: People) -> None:
         await refused(people, NotFound, lambda db, c=caller, t=token: revoke_token(db, c, t.token.id, now=now))
         await refused(people, NotFound, lambda db, c=caller, t=token: rotate_token(db, c, t.token.id, now=now))
     await refused(people, NotFound, lambda db: revoke_token(db, admin, new_id(), now=now))
+    # Its text would let the admin act in grace's name.
+    await refused(people, Forbidden, lambda db: rotate_token(db, admin, narrow.token.id, now=now), "only grace")
+    robots = await people.token(await people.service("vision", "nightly"))
+    renewed = await people.database.run(lambda db: rotate_token(db, admin, robots.token.id, now=now))
+    assert renewed.token.account_name == "vision/nightly"
     reader = await people.caller(grace, token_id=narrow.token.id, scopes=frozenset({Permission.READ}))
     await refused(people, NotFound, lambda db: revoke_token(db, reader, wide.token.id, now=now))
     gone = await people.database.run(lambda db: revoke_token(db, admin, narrow.token.id, now=now))

@@ -116,7 +116,7 @@ def _check(url: str, compare: bool) -> SchemaStatus:
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    from .tables import metadata
+    from .schema import metadata
 
     scripts = ScriptDirectory.from_config(_config(url))
     head = scripts.get_current_head()

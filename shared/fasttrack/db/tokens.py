@@ -136,14 +136,18 @@ async def count_live_tokens(db: Db, account: UUID, now: datetime) -> int:
     return count
 
 
-async def list_tokens_of_account(db: Db, account: UUID, *, limit: int, before: UUID | None = None) -> list[Token]:
-    """The tokens of an account, newest first."""
+async def list_tokens_of_account(
+    db: Db, account: UUID, *, limit: int, before: UUID | None = None, only_project: ProjectId | None = None
+) -> list[Token]:
+    """The tokens of an account, newest first; with a project, those for it alone."""
     rows = await db.rows(
         f"""SELECT {_COLUMNS} {_FROM} WHERE t.account_id = $1 AND ($2::uuid IS NULL OR t.id < $2)
+              AND ($4::uuid IS NULL OR t.only_project = $4)
             ORDER BY t.id DESC LIMIT $3""",
         account,
         before,
         limit,
+        only_project,
     )
     return [_token(r) for r in rows]
 

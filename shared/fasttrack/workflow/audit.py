@@ -27,7 +27,8 @@ _MOST_TEXT = 2000
 _MOST_ITEMS = 200
 _DEEPEST = 8
 _SECRET_KEY = re.compile(
-    r"secret|token|passw|credential|private|api_?key|access_?key|authorization|cookie|pepper|\bhash\b", re.IGNORECASE
+    r"secret|token|passw|credential|private|api[-_]?key|access[-_]?key|authorization|cookie|pepper|\bhash\b",
+    re.IGNORECASE,
 )
 _HARMLESS_KEY = re.compile(r"(_id|_name|_at|_kind|count)$", re.IGNORECASE)
 _ENVIRONMENT = re.compile(r"envs?|environ(ment)?_variables|secrets", re.IGNORECASE)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -35,14 +37,13 @@ async def owner_token(settings: Settings, database: Database) -> Path:
 
     async def work(db: Db) -> Path:
         await stored.lock_owner_token(db)
-        if not await _works(db, _read(path)):
+        with _naming(path):
+            text = _read(path)
+        if not await _works(db, text):
             await _renew(db, path)
         return path
 
-    try:
-        return await database.run(work)
-    except OSError as error:
-        raise InvalidInput(f"the owner's token cannot be kept at {path}: {error.strerror}") from error
+    return await database.run(work)
 
 
 async def local_caller(db: Db, name: str) -> Caller:
@@ -85,7 +86,17 @@ async def _renew(db: Db, path: Path) -> None:
     )
     await record(db, caller, "token.create", object_kind="token", object_id=token.id, after={"name": name})
     # Before the commit: should that fail, the file holds a token that nobody knows, and the next start makes another.
-    _write(path, secret, token.id)
+    with _naming(path):
+        _write(path, secret, token.id)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    # In a transaction a fault of the disk would be taken for one of the way to the database, and tried again.
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInput(f"the owner's token cannot be kept at {path}: {error.strerror}") from error
 
 
 def _read(path: Path) -> str:

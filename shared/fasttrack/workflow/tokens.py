@@ -149,8 +149,9 @@ async def list_tokens(
     wanted = account or caller.account_id
     if wanted != caller.account_id:
         await _require_manages(db, caller, wanted)
-    found = await stored.list_tokens_of_account(db, wanted, limit=page_size(limit), before=before)
-    return [t for t in found if caller.only_project in (None, t.only_project)]
+    return await stored.list_tokens_of_account(
+        db, wanted, limit=page_size(limit), before=before, only_project=caller.only_project
+    )
 
 
 async def rotate_token(
@@ -158,15 +159,20 @@ async def rotate_token(
 ) -> CreatedToken:
     """Make a token that takes the place of another, with the same limits and as long a life; both work for the overlap.
 
-    Any token may do this to itself. Use `Database.transaction`, not `run`: the text cannot be told twice.
+    Any token may do this to itself; those of a service account, whoever manages its project. A person's token for one
+    project can be revoked by the project's admins, but not renewed: they would have a token in that person's name. Use `Database.transaction`, not `run`: the text cannot be told twice.
 
     :raises NotFound: no such token, or it is not the caller's to see.
+    :raises Forbidden: it is of somebody else, or allows more than the token that the caller came with.
     :raises Conflict: it was rotated before, was revoked or has expired.
     :raises InvalidInput: the overlap is longer than a week.
     """
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise InvalidInput(f"old and new token may both work for {LONGEST_OVERLAP.days} days at most")
     old = await _require_token(db, caller, token)
+    is_own = old.account_id == caller.account_id
+    if not (is_own or old.account_project is not None or caller.may_everywhere(Permission.MANAGE)):
+        raise Forbidden(f"only {old.account_name} may renew this token; you may revoke it")
     if old.rotated_to is not None:
         raise Conflict("the token was rotated already; rotate the one that took its place")
     if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):

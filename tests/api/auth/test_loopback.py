@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from starlette.requests import HTTPConnection
 
 from fasttrack.db import Database
 from fasttrack.db.accounts import set_disabled
 from fasttrack.domain.access import OWNER
+from fasttrack.errors import Unauthenticated
 from fasttrack.settings import Settings
+from fasttrack_api.auth import caller_of
 from tests.api.auth.conftest import Door
 from tests.people import People, utc_now
 
@@ -128,3 +131,30 @@ async def test_a_disabled_owner_needs_a_token_of_somebody_else(
 def test_settings_that_would_let_the_wrong_in_are_refused(changes: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
         Settings(state_dir=tmp_path, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("headers", "name"),
+    [
+        ([(b"host", b"127.0.0.1:8811")], "owner"),
+        ([(b"host", b"127.0.0.1:8811"), (b"origin", b"http://127.0.0.1:8811")], "owner"),
+        ([(b"host", b"127.0.0.1:8811"), (b"origin", b"https://evil.example")], None),
+        ([(b"host", b"evil.example")], None),
+    ],
+)
+async def test_the_same_holds_for_sockets(
+    open_door: Callable[..., Door], headers: list[tuple[bytes, bytes]], name: str | None
+) -> None:
+    scope = {
+        "type": "websocket",
+        "path": "/graphql",
+        "query_string": b"",
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+    }
+    socket = HTTPConnection({**scope, "app": open_door().app})
+    if name is None:
+        with pytest.raises(Unauthenticated):
+            await caller_of(socket)
+    else:
+        assert (await caller_of(socket)).name == name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 
 from fasttrack.db.accounts import load_standing
@@ -98,23 +99,9 @@ class Desk:
         def at(origin: str, now: datetime) -> Caller:
             if now >= identity.expires_at + leeway:
                 raise Unauthenticated("the token has expired; sign in again")
-            return _from(caller, origin)
+            return replace(caller, origin=origin)
 
         return at
-
-
-def _from(caller: Caller, origin: str) -> Caller:
-    return Caller(
-        caller.account_id,
-        caller.name,
-        caller.kind,
-        caller.is_superadmin,
-        caller.roles,
-        caller.scopes,
-        caller.only_project,
-        caller.token_id,
-        origin,
-    )
 
 
 @asynccontextmanager

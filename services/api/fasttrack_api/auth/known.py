@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from fasttrack.domain.access import Caller
+from fasttrack.errors import Unauthenticated
 
 Standing: TypeAlias = Callable[[str, datetime], Caller]
 """From an origin and a moment to a caller; raises what a token gets that is worth nothing at that moment."""
@@ -59,6 +60,7 @@ class KnownCallers:
 
     def _done(self, key: bytes, task: asyncio.Task[Standing]) -> None:
         del self._underway[key]
-        if not task.cancelled() and task.exception() is not None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Unauthenticated):
             self._known.pop(key, None)
-            self._good.pop(key, None) if not getattr(task.exception(), "retryable", False) else None
+            self._good.pop(key, None)
