@@ -71,7 +71,7 @@ schema: $(STAMP) ## Print docs/pipeline.schema.json from the models
 	@$(BIN)/python -m fasttrack.spec.schema > docs/pipeline.schema.json
 
 openapi: $(STAMP) ## Print docs/openapi.json from the routes
-	@$(BIN)/python -m fasttrack_api.openapi > docs/openapi.json
+	@$(BIN)/python -m fasttrack_api.app > docs/openapi.json
 
 migration: $(STAMP) ## Write a migration from the difference to the tables: make migration name="what it does"
 	@$(BIN)/python -m tests.make_migration "$(name)"
