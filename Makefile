@@ -71,7 +71,7 @@ schema: $(STAMP) ## Print docs/pipeline.schema.json from the models
 	@$(BIN)/python -m fasttrack.spec.schema > docs/pipeline.schema.json
 
 openapi: $(STAMP) ## Print docs/openapi.json from the routes
-	@$(BIN)/python -m fasttrack_api.openapi > docs/openapi.json
+	@$(BIN)/python -m fasttrack_api.app > docs/openapi.json
 
 graphql: $(STAMP) ## Print schema.graphql from the types
 	@$(BIN)/python -m fasttrack_api.graphql.printing > schema.graphql

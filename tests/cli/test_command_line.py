@@ -16,7 +16,7 @@ from fasttrack_cli.exits import exit_code_of
 from tests.cli.command_line import CommandLine
 
 COMMANDS = [
-    "up", "down", "scheduler", "doctor", "validate", "publish", "pipelines", "versions", "diff", "restore", "export", "schema",
+    "up", "down", "scheduler", "api", "doctor", "validate", "publish", "pipelines", "versions", "diff", "restore", "export", "schema",
     "run", "jobs", "job", "logs", "cancel", "pause", "resume", "rerun", "settings", "prune", "projects", "pools",
     "retention", "secrets", "accounts", "members", "tokens", "db",
 ]  # fmt: skip

@@ -68,3 +68,9 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Requests)
     return app
+
+
+if __name__ == "__main__":  # make openapi
+    import sys
+
+    sys.stdout.write(openapi.as_text(create_app(Settings())))

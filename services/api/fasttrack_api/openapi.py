@@ -137,13 +137,3 @@ def _with_problems(path: str, operation: dict[str, Any]) -> None:
                 "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
             },
         )
-
-
-if __name__ == "__main__":
-    import sys
-
-    from fasttrack.settings import Settings
-
-    from .app import create_app
-
-    sys.stdout.write(as_text(create_app(Settings())))

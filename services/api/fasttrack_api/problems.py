@@ -35,6 +35,10 @@ _limiter = LogLimiter()
 MEDIA_TYPE = "application/problem+json"
 
 
+class Broken(Exception):
+    """An answer that has begun is cut off, so that nobody takes it for whole; why was logged already."""
+
+
 class PreconditionFailed(Conflict):
     """What is stored is not what `If-Match` or `If-None-Match` asks for."""
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fasttrack.telemetry import OPEN_REQUESTS, REQUEST_SECONDS, REQUESTS
 
-from .problems import of_surprise
+from .problems import Broken, of_surprise
 
 log = structlog.get_logger()
 
@@ -78,6 +78,8 @@ class Requests:
             await self._app(scope, receive, with_headers)
         except ClientDisconnect:
             status = status or 499  # what is logged of a client that left; nobody gets it
+        except Broken:
+            raise
         except Exception as error:
             answer = of_surprise(error)
             if status:
@@ -89,6 +91,8 @@ class Requests:
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._app(scope, receive, send)
+        except Broken:
+            raise
         except Exception as error:
             of_surprise(error)
             raise Broken from None
@@ -111,10 +115,6 @@ class Requests:
             ms=round(seconds * 1000, 1),
             peer=(scope.get("client") or ("",))[0],
         )
-
-
-class Broken(Exception):
-    """An answer was cut off; why was logged already."""
 
 
 def _request_id(headers: Headers) -> str:

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from fasttrack.errors import Conflict, InvalidInput
 from fasttrack.settings import Settings
 
-from .requests import Broken
+from .problems import Broken
 
 log = structlog.get_logger()
 

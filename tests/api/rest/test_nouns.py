@@ -8,13 +8,19 @@ from uuid import UUID
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from fasttrack.db import Database
 from fasttrack.db.feed import place_events
 from fasttrack.db.secrets import SecretBox, read_secrets
+from fasttrack.domain.access import Role
+from fasttrack.errors import Unavailable
 from fasttrack.ids import JobId, ProjectId
+from fasttrack.settings import Settings
 from fasttrack_api.rest import exports
-from tests.api.rest.conftest import contents, counting, problem_of, put
+from fasttrack_api.server import address_of, listen, serving
+from tests.api.rest.conftest import Become, contents, counting, problem_of, put
 from tests.engine import Engine
 from tests.factories import a_file
 
@@ -115,6 +121,44 @@ async def test_exports_give_every_row_once_over_any_number_of_pages(
     assert lines(await client.get("/api/v1/exports/events", params={"after": cursor})) == whole["events"][7:]
     of_one = lines(await client.get("/api/v1/exports/events", params={"job": made[2]}))
     assert of_one == [e for e in whole["events"] if e["job_id"] == made[2]]
+
+
+@pytest.mark.parametrize("fault", ["revoked", "away"])
+async def test_an_export_is_cut_off_when_its_caller_may_no_longer_read_or_the_database_goes_away(
+    client: httpx.AsyncClient,
+    app: FastAPI,
+    settings: Settings,
+    become: Become,
+    project: ProjectId,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    await put(client)
+    for _ in range(6):
+        await client.post("/api/v1/pipelines/demo/runs")
+    pages = 0
+    original = exports.list_jobs
+
+    async def list_jobs(*args: Any, **options: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        if fault == "revoked":
+            become(None)
+        elif pages > 1:
+            raise Unavailable("away at /somewhere")
+        return await original(*args, **options)
+
+    monkeypatch.setattr(exports, "_PAGE", 2)
+    monkeypatch.setattr(exports, "list_jobs", list_jobs)
+    become(Role.VIEWER)
+    listening = listen("127.0.0.1", 0)
+    with capture_logs() as said:
+        async with serving(app, settings, listening), httpx.AsyncClient(base_url=address_of(listening)) as far:
+            with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+                await far.get("/api/v1/exports/jobs")
+    assert pages == (1 if fault == "revoked" else 6)  # the database is asked five times before it is given up
+    assert [line["event"] for line in said] == ["an export was cut off", "request"]
+    assert all("exc_info" not in line for line in said)
 
 
 async def test_a_place_that_is_none_is_refused(client: httpx.AsyncClient, project: ProjectId) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import time
@@ -247,3 +248,40 @@ async def test_the_command_serves_and_ends_in_order(environment: dict[str, str],
                 return False
 
             assert await eventually(gone)
+
+
+async def test_up_goes_on_without_the_api_when_its_port_is_taken_and_ends_in_order_with_it(
+    environment: dict[str, str], project: ProjectId
+) -> None:
+    taken = listen("127.0.0.1", 0)
+    port = str(taken.getsockname()[1])
+    simulated = environment | {"FASTTRACK_BACKEND": "simulated"}
+    async with a_process("up", "--json", env=simulated | {"FASTTRACK_API_PORT": port}) as process:
+        assert process.stdout is not None
+        ready = json.loads(await process.stdout.readline())
+        assert (ready["ready"], ready["runs"], "api" in ready) == (True, ["scheduler"], False)
+        process.send_signal(signal.SIGTERM)
+        _, err = await process.communicate()
+        assert process.returncode == 0
+        assert f"The API is not served here: port {port} of 127.0.0.1 is taken by another process" in err.decode()
+    taken.close()
+
+    async with a_process("up", "--json", env=simulated) as process:
+        assert process.stdout is not None
+        ready = json.loads(await process.stdout.readline())
+        assert ready["runs"] == ["scheduler", "api"]
+        async with httpx.AsyncClient(base_url=ready["api"]) as client:
+            assert (await client.get("/readyz")).status_code == 200
+            # A request that is open at the end does not hold it up.
+            host, _, number = ready["api"].removeprefix("http://").partition(":")
+            _, writer = await asyncio.open_connection(host, int(number))
+            writer.write(
+                b"POST /api/v1/pipelines/x/runs HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+            )
+            await writer.drain()
+            process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            await process.communicate()
+            assert (process.returncode, time.monotonic() - began < 10) == (0, True)
+            writer.close()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+import structlog
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
@@ -14,15 +15,18 @@ from fasttrack.db import Db
 from fasttrack.db.exports import ExportedInstance, export_instances
 from fasttrack.db.feed import read_head, read_page
 from fasttrack.db.jobs import JobRecord, find_job, list_jobs
+from fasttrack.domain.access import Permission
 from fasttrack.domain.events import FeedEvent
-from fasttrack.errors import InvalidInput, NotFound
+from fasttrack.errors import FastTrackError, InvalidInput, NotFound
 from fasttrack.feed import Cursor, CursorExpired
 from fasttrack.ids import JobId, ProjectId
 
+from ..problems import Broken
 from . import models
 from .reach import AnId, Call, InProject, OfCaller, the_project
 from .routing import Route
 
+log = structlog.get_logger()
 router = APIRouter(prefix="/api/v1/exports", tags=["exports"], route_class=Route)
 
 NDJSON = "application/x-ndjson"
@@ -50,7 +54,7 @@ async def export_jobs(call: OfCaller, project: InProject = None, after: AnId = N
         return models.Job.model_validate(job)
 
     begin = JobId(after) if after else None
-    return await _stream(call, begin, page, lambda job: job.id, line)
+    return await _stream(call, where, begin, page, lambda job: job.id, line)
 
 
 @router.get(
@@ -80,7 +84,7 @@ async def export_tasks(
         values = models.Task.model_validate(row.instance).model_dump()
         return models.ExportedTask(job_id=row.job_id, **values)
 
-    return await _stream(call, begin, page, lambda row: (row.job_id, row.instance.index), line)
+    return await _stream(call, where, begin, page, lambda row: (row.job_id, row.instance.index), line)
 
 
 @router.get(
@@ -124,7 +128,7 @@ async def export_events(
             payload=dict(event.payload),
         )
 
-    return await _stream(call, begin.pos, page, lambda event: event.pos, line)
+    return await _stream(call, where, begin.pos, page, lambda event: event.pos, line)
 
 
 async def _in_project(call: Call, project: str | None) -> ProjectId:
@@ -134,6 +138,7 @@ async def _in_project(call: Call, project: str | None) -> ProjectId:
 
 async def _stream(
     call: Call,
+    where: ProjectId,
     begin: P | None,
     page: Callable[[Db, P | None], Coroutine[Any, Any, list[T]]],
     place: Callable[[T], P],
@@ -149,7 +154,12 @@ async def _stream(
         found = first
         while found:
             yield b"".join(line(row).model_dump_json().encode() + b"\n" for row in found)
-            found = await read(place(found[-1])) if len(found) == _PAGE else []
+            try:
+                await call.still(Permission.READ, where)
+                found = await read(place(found[-1])) if len(found) == _PAGE else []
+            except FastTrackError as error:
+                log.info("an export was cut off", reason=error.message)
+                raise Broken from None
 
     return StreamingResponse(lines(), media_type=NDJSON, headers={"Content-Disposition": "attachment"})
 

@@ -91,12 +91,20 @@ async def put_pipeline(
     expected = _expected(if_match, if_none_match)
     text = await _yaml_body(request)
     # A large file takes a second: beside the event loop, and with no transaction open. What is wrong with it is said here.
-    _, compiled, _ = await asyncio.to_thread(spec.load_pipeline, text)
+    loaded = await asyncio.to_thread(spec.load_pipeline, text)
 
     async def work(db: Db) -> Published:
-        where = await _where_to_publish(db, call, pipeline, project, compiled.name)
+        where = await _where_to_publish(db, call, pipeline, project, loaded[1].name)
         try:
-            return await publish(db, where, text, by=call.caller.name, message=message, expected_version=expected)
+            return await publish(
+                db,
+                where,
+                text,
+                by=call.caller.name,
+                message=message,
+                expected_version=expected,
+                loaded=loaded,
+            )
         except Conflict as error:
             raise PreconditionFailed(error.message) from None
 

@@ -27,10 +27,19 @@ class Call:
 
     parts: Parts
     caller: Caller
+    request: Request
+
+    async def still(self, permission: Permission, project: ProjectId) -> None:
+        """Pass if they still may, by what is stored now: for answers that take long.
+
+        :raises Unauthenticated: nobody knows them any more. :raises NotFound: they may not read the project any more.
+        :raises Forbidden: they may read it, but not do this.
+        """
+        (await caller_of(self.request)).require(permission, project)
 
 
 async def _call_of(request: Request) -> Call:
-    return Call(Parts.of(request), await caller_of(request))
+    return Call(Parts.of(request), await caller_of(request), request)
 
 
 OfCaller = Annotated[Call, Depends(_call_of)]
