@@ -203,9 +203,8 @@ class Hub:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
-        for access in self._access.values():
-            for stream in list(access.streams):
-                access.leave(stream)
+        for stream in list(self._streams):
+            stream.access.leave(stream)
 
     # -- the reader --------------------------------------------------------------------------------------------
 

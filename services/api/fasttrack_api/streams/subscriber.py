@@ -8,9 +8,10 @@ import asyncio
 import math
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
+from uuid import UUID
 
-from fasttrack.db.follow import Wanted
+from fasttrack.db.follow import Stretch, Wanted
 from fasttrack.domain.access import Caller, Permission
 from fasttrack.errors import FastTrackError, NotFound, Unavailable
 from fasttrack.feed import Cursor, CursorExpired
@@ -18,18 +19,42 @@ from fasttrack.feed import Cursor, CursorExpired
 from .access import Access, Ended
 from .messages import Chunk
 
-if TYPE_CHECKING:
-    from .hub import Hub
-
 PAGE = 200
 """Events that are read from the database at once for one who is behind."""
 REMOVED = "events after this cursor were removed, as old ones are: list again, and follow from the list's cursor"
 
 
+class Source(Protocol):
+    """Where a subscriber gets events from: the hub."""
+
+    epoch: UUID
+    pos: int
+    bookmark_interval: float
+    buffer_bytes: int
+    buffer_events: int
+
+    async def read(self, wanted: Wanted, *, after: int, limit: int) -> Stretch:
+        """A page from the database."""
+
+    def chunk(self, page: Stretch) -> Chunk:
+        """The page as it is handed out."""
+
+    def attach(self, stream: Subscriber) -> None:
+        """Offer it what follows."""
+
+    def detach(self, stream: Subscriber) -> None:
+        """Offer it nothing more."""
+
+    def left(self, stream: Subscriber) -> None:
+        """It is closed."""
+
+
 class Subscriber:
     """Follows what is wanted, beyond a place. `next` gives one chunk after the other; `close` must be called."""
 
-    def __init__(self, hub: Hub, access: Access, wanted: Wanted, pos: int, *, is_fixed: bool, may_be_cut: bool) -> None:
+    def __init__(
+        self, hub: Source, access: Access, wanted: Wanted, pos: int, *, is_fixed: bool, may_be_cut: bool
+    ) -> None:
         self.wanted = wanted
         self.is_live = False
         self.pos = pos
