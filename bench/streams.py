@@ -89,7 +89,7 @@ async def serving(place: Ground, tasks: int) -> AsyncIterator[Bench]:
         graph = graphs.layers(max(tasks // 200, 1), min(tasks, 200))
 
         async def work(db: Any) -> JobId:
-            published = await publish(db, project, graphs.as_file(f"streams-{tasks}", graph), by="bench")
+            published = await publish(db, project, graphs.pipeline(f"streams-{tasks}", graph), by="bench")
             request = RunRequest(by="bench")
             now = SystemClock().now()
             made = await submit(db, project, published.version, published.compiled, request, now=now)
@@ -152,7 +152,7 @@ async def _timed(bench: Bench, events: int, pause: float, came: Callable[[], lis
         committed.append(await bench.tell())
         await asyncio.sleep(pause)
     async with asyncio.timeout(60):
-        while any(len(c) < events for c in came()):
+        while any(len(c) < events for c in came()):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     spent = cpu_seconds(bench.pid) - before
     times = came()
@@ -249,7 +249,7 @@ async def window(place: Ground, seconds: float = 15.0) -> Figures:
 
         async def take() -> None:
             async for message in socket:
-                sizes.append(len(message))
+                sizes.append(len(message))  # noqa: PERF401
 
         taking = asyncio.create_task(take())
         cpu, began, told = cpu_seconds(bench.pid), time.perf_counter(), 0
@@ -300,7 +300,7 @@ async def _serve() -> None:
     )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
-    while not server.started and not running.done():
+    while not server.started and not running.done():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     if server.started:
         print(server.servers[0].sockets[0].getsockname()[1], flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
@@ -44,20 +44,38 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._stream = stream
         self._patience = patience
+        self._sending_since: float | None = None
+        self._is_stuck = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve it."""
+        me = asyncio.current_task()
+        assert me is not None
         watch = asyncio.create_task(self._until_gone(receive))
+        guard = asyncio.create_task(self._guard(me))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await self._send(send, _RETRY)
             await self._follow(send)
-        except TimeoutError:
-            return  # takes nothing: without an end of the answer, the server drops the connection
+        except asyncio.CancelledError:
+            if not self._is_stuck:
+                raise
+            me.uncancel()  # without an end of the answer, the server drops the connection
         finally:
             self._stream.close()
             watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            guard.cancel()
+            await asyncio.gather(watch, guard, return_exceptions=True)
+
+    async def _guard(self, sender: asyncio.Task[Any]) -> None:
+        # One slow look for each connection: a timer for each send would cost a tenth of the delivery.
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._patience / 2)
+            if self._sending_since is not None and loop.time() - self._sending_since >= self._patience / 2:
+                self._is_stuck = True
+                sender.cancel()
+                return
 
     async def _follow(self, send: Send) -> None:
         told = ""
@@ -74,8 +92,9 @@ class EventStream(Response):
             told = chunk.cursor
 
     async def _send(self, send: Send, body: bytes, *, is_more: bool = True) -> None:
-        async with asyncio.timeout(self._patience):
-            await send({"type": "http.response.body", "body": body, "more_body": is_more})
+        self._sending_since = asyncio.get_running_loop().time()
+        await send({"type": "http.response.body", "body": body, "more_body": is_more})
+        self._sending_since = None
 
     async def _until_gone(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -17,9 +17,6 @@ from fasttrack.domain.access import Caller
 from fasttrack.errors import FastTrackError, Unavailable
 
 from .. import auth
-
-if TYPE_CHECKING:
-    from .subscriber import Subscriber
 
 log = structlog.get_logger()
 
@@ -37,6 +34,16 @@ class Ended(Exception):
         self.error = error
         """Why, in words for the client; `None` when the client has left."""
         super().__init__(str(error))
+
+
+class Watched(Protocol):
+    """A stream whose access is looked at."""
+
+    def end(self, error: FastTrackError | None) -> None:
+        """Access was taken away."""
+
+    def rescope(self, caller: Caller) -> None:
+        """What the caller may read has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +78,21 @@ class Access:
 
     def __init__(self, caller: Caller, renew: Renew, interval: float) -> None:
         self.caller = caller
-        self.streams: set[Subscriber] = set()
+        self.streams: set[Watched] = set()
         self._renew = renew
         self._interval = interval
         self._confirmed_at = asyncio.get_running_loop().time()
         self._confirmed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def join(self, stream: Subscriber) -> None:
+    def join(self, stream: Watched) -> None:
         """Watch for this stream too."""
         self.streams.add(stream)
         if self._task is None:
             self._confirmed_at = asyncio.get_running_loop().time()
             self._task = asyncio.create_task(self._watch())
 
-    def leave(self, stream: Subscriber) -> None:
+    def leave(self, stream: Watched) -> None:
         """It is closed."""
         self.streams.discard(stream)
         if not self.streams and self._task is not None:

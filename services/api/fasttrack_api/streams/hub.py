@@ -203,14 +203,13 @@ class Hub:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
-        for access in self._access.values():
-            for stream in list(access.streams):
-                access.leave(stream)
+        for stream in list(self._streams):
+            stream.access.leave(stream)
 
     # -- the reader --------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        listener = asyncio.create_task(self._listen())
+        helpers = [asyncio.create_task(self._listen()), asyncio.create_task(self._tick())]
         try:
             while True:
                 self._wake.clear()
@@ -229,8 +228,17 @@ class Hub:
                     async with asyncio.timeout(_BACKSTOP):
                         await self._wake.wait()
         finally:
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(min(self.bookmark_interval / 4, 1.0))
+            now = asyncio.get_running_loop().time()
+            for stream in list(self._streams):
+                if stream.due <= now:
+                    stream.nudge()
 
     async def _listen(self) -> None:
         async for _ in self._doorbell.feed_moves():

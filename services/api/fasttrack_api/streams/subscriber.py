@@ -5,12 +5,13 @@ from the database again. They hold a cursor and a bounded buffer, and nobody wai
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
-from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
+from uuid import UUID
 
-from fasttrack.db.follow import Wanted
+from fasttrack.db.follow import Stretch, Wanted
 from fasttrack.domain.access import Caller, Permission
 from fasttrack.errors import FastTrackError, NotFound, Unavailable
 from fasttrack.feed import Cursor, CursorExpired
@@ -18,22 +19,48 @@ from fasttrack.feed import Cursor, CursorExpired
 from .access import Access, Ended
 from .messages import Chunk
 
-if TYPE_CHECKING:
-    from .hub import Hub
-
 PAGE = 200
 """Events that are read from the database at once for one who is behind."""
 REMOVED = "events after this cursor were removed, as old ones are: list again, and follow from the list's cursor"
 
 
+class Source(Protocol):
+    """Where a subscriber gets events from: the hub."""
+
+    epoch: UUID
+    pos: int
+    bookmark_interval: float
+    buffer_bytes: int
+    buffer_events: int
+
+    async def read(self, wanted: Wanted, *, after: int, limit: int) -> Stretch:
+        """A page from the database."""
+
+    def chunk(self, page: Stretch) -> Chunk:
+        """The page as it is handed out."""
+
+    def attach(self, stream: Subscriber) -> None:
+        """Offer it what follows."""
+
+    def detach(self, stream: Subscriber) -> None:
+        """Offer it nothing more."""
+
+    def left(self, stream: Subscriber) -> None:
+        """It is closed."""
+
+
 class Subscriber:
     """Follows what is wanted, beyond a place. `next` gives one chunk after the other; `close` must be called."""
 
-    def __init__(self, hub: Hub, access: Access, wanted: Wanted, pos: int, *, is_fixed: bool, may_be_cut: bool) -> None:
+    def __init__(
+        self, hub: Source, access: Access, wanted: Wanted, pos: int, *, is_fixed: bool, may_be_cut: bool
+    ) -> None:
         self.wanted = wanted
         self.is_live = False
         self.pos = pos
         """How far everything was handed out."""
+        self.due = math.inf
+        """When a bookmark is due, by the loop's clock."""
         self.access = access
         self._hub = hub
         self._buffer: deque[Chunk] = deque()
@@ -51,8 +78,7 @@ class Subscriber:
 
         :raises Ended: access was taken away, the cursor can no longer be honoured, or `close` was called.
         """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._hub.bookmark_interval
+        self.due = asyncio.get_running_loop().time() + self._hub.bookmark_interval
         chunk: Chunk | None
         while True:
             if self._error is not None:
@@ -63,11 +89,19 @@ class Subscriber:
             if self._first is not None:
                 chunk, self._first = self._first, None
             elif self.is_live:
-                chunk = await self._from_memory(until - loop.time())
+                chunk = await self._from_memory()
             else:
-                chunk = await self._patiently(is_due=loop.time() >= until)
+                chunk = await self._patiently()
             if chunk is not None:
                 return chunk
+
+    @property
+    def _is_due(self) -> bool:
+        return asyncio.get_running_loop().time() >= self.due
+
+    def nudge(self) -> None:
+        """Have `next` look whether a bookmark is due. Called by the hub, whose one clock is cheaper than one for each."""
+        self._wake.set()
 
     def at_hand(self) -> list[Chunk]:
         """What can be had without waiting, if anything."""
@@ -83,21 +117,19 @@ class Subscriber:
         :raises Unavailable: the database cannot be asked.
         """
         before = self.pos
-        self._first = await self._from_database(is_due=False)
+        self._first = await self._from_database()
         self._before_first = before
         if self._error is not None and self._error.error is not None:
             raise self._error.error
 
-    async def _from_memory(self, patience: float) -> Chunk | None:
+    async def _from_memory(self) -> Chunk | None:
         if self._buffer:
             return self._take()
-        if patience <= 0:
+        if self._is_due:
             self.pos = self._seen = max(self._seen, self._hub.pos)
             return Chunk(self._hub.epoch, (), self.pos)
         self._wake.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await self._wake.wait()
+        await self._wake.wait()
         return None
 
     def _take(self) -> Chunk:
@@ -107,14 +139,14 @@ class Subscriber:
         self.pos = chunk.reached
         return chunk
 
-    async def _patiently(self, *, is_due: bool) -> Chunk | None:
+    async def _patiently(self) -> Chunk | None:
         try:
-            return await self._from_database(is_due=is_due)
+            return await self._from_database()
         except Unavailable:  # the stream outlives its database being away
             await asyncio.sleep(0.5)
             return None
 
-    async def _from_database(self, *, is_due: bool) -> Chunk | None:
+    async def _from_database(self) -> Chunk | None:
         wanted = self.wanted
         page = await self._hub.read(wanted, after=self.pos, limit=PAGE)
         if self._error is not None or wanted is not self.wanted:
@@ -131,7 +163,7 @@ class Subscriber:
         if page.reached >= self._hub.pos:
             self.is_live = True
             self._hub.attach(self)
-        return chunk if chunk.messages or is_due else None
+        return chunk if chunk.messages or self._is_due else None
 
     def offer(self, chunk: Chunk) -> None:
         """Called by the hub with what follows. Never waits."""
