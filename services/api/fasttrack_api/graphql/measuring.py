@@ -123,6 +123,7 @@ class _Measure:
         self._limits = limits
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
         self._measured: dict[str, _Size | None] = {}
+        self._inlined = 0
         defaults = {d.variable.name.value: _number(d.default_value) for d in operation.variable_definitions or ()}
         self._variables = {name: variables.get(name, default) for name, default in defaults.items()}
 
@@ -157,7 +158,11 @@ class _Measure:
                     on = parent
                     if selection.type_condition is not None:
                         on = self._schema.get_type(selection.type_condition.name.value)
+                    self._inlined += 1
+                    if self._inlined > self._limits.depth:
+                        raise _exceeded("DEEP", f"fragments stand more than {self._limits.depth} deep in one another")
                     part = self._selection(selection.selection_set, on, depth)
+                    self._inlined -= 1
                 case FragmentSpreadNode():
                     part = self._fragment(selection.name.value)
                 case _:
