@@ -41,6 +41,7 @@ from .errors import LimitExceeded
 DEFAULT_PAGE = 50
 _MOST_FIELDS = 1500  # of one operation, fragments expanded
 _MOST_REPEATS = 100  # of a field under the same name: validation compares them in pairs
+_MOST_FRAGMENTS = 60
 _INTROSPECTION_DEPTH = 16
 _ROOTS = {"query": "query_type", "mutation": "mutation_type", "subscription": "subscription_type"}
 
@@ -100,6 +101,9 @@ def measure(
 
     :raises LimitExceeded: it, or another operation of the document, is larger than the limits allow.
     """
+    fragments = sum(isinstance(d, FragmentDefinitionNode) for d in document.definitions)
+    if fragments > _MOST_FRAGMENTS:
+        raise _exceeded("WIDE", f"{fragments} fragments; at most {_MOST_FRAGMENTS} may be defined at once")
     costs = []
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
