@@ -49,7 +49,7 @@ class Asking:
         assert "errors" not in body, body["errors"]
         return body["data"]
 
-    async def do(self, name: str, fields: str, **input: Any) -> Any:
+    async def do(self, name: str, fields: str, /, **input: Any) -> Any:
         """The payload of a mutation, with its errors."""
         kind = INPUTS[name]
         query = f"mutation($input: {kind}!) {{ {name}(input: $input) {{ {fields} errors {{ code message path retryable }} }} }}"

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import strawberry
 from starlette.requests import HTTPConnection
@@ -20,9 +20,7 @@ from fasttrack.domain.access import Caller
 from ..auth import caller_of
 from ..parts import Parts
 from .errors import TookTooLong
-
-if TYPE_CHECKING:
-    from .loaders import Loaders
+from .loaders import Loaders
 
 T = TypeVar("T")
 _AT_ONCE = 2  # connections one operation may hold: its fields run side by side, and others want some too
@@ -40,9 +38,7 @@ class Context(BaseContext):
     @cached_property
     def loaders(self) -> Loaders:
         """What is one step away, read for many at once."""
-        from .loaders import Loaders
-
-        return Loaders(self)
+        return Loaders(self.reading, self.caller.projects)
 
     @property
     def page_size(self) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
-from typing import TYPE_CHECKING, Generic, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
@@ -29,6 +30,7 @@ from fasttrack.db.listings import (
     PipelineListing,
     ProjectListing,
     VersionListing,
+    Visible,
     count_open_jobs,
     load_graphs,
     load_jobs,
@@ -46,9 +48,6 @@ from fasttrack.ids import VersionId
 from fasttrack.workflow.versions import compile_spec
 
 from .layout import Graph, lay_out
-
-if TYPE_CHECKING:
-    from .context import Context
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -82,9 +81,9 @@ _GRAPHS: Recent[UUID, Graph] = Recent(64)
 class Loaders:
     """Of one context."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        visible = context.caller.projects
+    def __init__(self, reading: Callable[[], AbstractAsyncContextManager[Db]], visible: Visible) -> None:
+        """:param reading: a short transaction. :param visible: the projects the caller may read; `None` is all."""
+        self._reading = reading
         self.projects: DataLoader[UUID, ProjectListing | None] = self._of(lambda db, ks: load_projects(db, visible, ks))
         self.pipelines: DataLoader[UUID, PipelineListing | None] = self._of(
             lambda db, ks: load_pipelines(db, visible, ks)
@@ -106,7 +105,7 @@ class Loaders:
 
     def _of(self, read: Callable[[Db, Collection[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
         async def load(keys: list[K]) -> list[V | None]:
-            async with self._context.reading() as db:
+            async with self._reading() as db:
                 found = await read(db, set(keys))
             return [found.get(key) for key in keys]
 
@@ -122,7 +121,7 @@ class Loaders:
             found = {key: value for key in keys if (value := kept.get(key)) is not None}
             missing = {VersionId(key) for key in keys if key not in found}
             if missing:
-                async with self._context.reading() as db:
+                async with self._reading() as db:
                     stored = await read(db, missing)
                 for version, document in stored.items():
                     # A large file takes a second: no connection is held, and others are served meanwhile.

@@ -41,6 +41,7 @@ from .errors import LimitExceeded
 DEFAULT_PAGE = 50
 _MOST_FIELDS = 1500  # of one operation, fragments expanded
 _MOST_REPEATS = 100  # of a field under the same name: validation compares them in pairs
+_MOST_FRAGMENTS = 60
 _INTROSPECTION_DEPTH = 16
 _ROOTS = {"query": "query_type", "mutation": "mutation_type", "subscription": "subscription_type"}
 
@@ -100,6 +101,9 @@ def measure(
 
     :raises LimitExceeded: it, or another operation of the document, is larger than the limits allow.
     """
+    fragments = sum(isinstance(d, FragmentDefinitionNode) for d in document.definitions)
+    if fragments > _MOST_FRAGMENTS:
+        raise _exceeded("WIDE", f"{fragments} fragments; at most {_MOST_FRAGMENTS} may be defined at once")
     costs = []
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
@@ -123,6 +127,7 @@ class _Measure:
         self._limits = limits
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
         self._measured: dict[str, _Size | None] = {}
+        self._inlined = 0
         defaults = {d.variable.name.value: _number(d.default_value) for d in operation.variable_definitions or ()}
         self._variables = {name: variables.get(name, default) for name, default in defaults.items()}
 
@@ -157,7 +162,11 @@ class _Measure:
                     on = parent
                     if selection.type_condition is not None:
                         on = self._schema.get_type(selection.type_condition.name.value)
+                    self._inlined += 1
+                    if self._inlined > self._limits.depth:
+                        raise _exceeded("DEEP", f"fragments stand more than {self._limits.depth} deep in one another")
                     part = self._selection(selection.selection_set, on, depth)
+                    self._inlined -= 1
                 case FragmentSpreadNode():
                     part = self._fragment(selection.name.value)
                 case _:

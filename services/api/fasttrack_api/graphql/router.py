@@ -52,6 +52,8 @@ class Router(GraphQLRouter[Context, None]):
             return problem(415, "NOT_JSON", "the request has to be application/json")
         if not await self._has_read(request):
             return problem(413, "BODY_TOO_LARGE", f"a request has at most {self.most_bytes} bytes")
+        if (await request.body()).lstrip()[:1] not in (b"{", b"["):
+            return problem(400, "GRAPHQL_BAD_REQUEST", "the body has to be a JSON object with a `query`")
         return None
 
     async def _has_read(self, request: Request) -> bool:

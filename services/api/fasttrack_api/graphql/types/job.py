@@ -42,7 +42,7 @@ class TaskInstanceFilter:
         default=None, description="Those in one of these states; null or empty: in any."
     )
     search: str | None = strawberry.field(
-        default=None, description="Those whose name has this in it, in upper or lower case."
+        default=None, description="Those whose name has this in it, in upper or lower case; null: any."
     )
 
 
