@@ -94,3 +94,12 @@ async def test_a_link_is_not_followed(settings: Settings, database: Database, tm
     assert target.read_text() == "mine"
     async with database.transaction() as db:
         assert await db.value("SELECT count(*) FROM token") == 0
+
+
+async def test_each_state_directory_has_its_own(settings: Settings, database: Database, tmp_path: Path) -> None:
+    other = Settings(state_dir=tmp_path / ("a-long-name-" * 10))
+    texts = [(await owner_token(s, database)).read_text().strip() for s in (settings, other)]
+    assert len(set(texts)) == 2
+    (settings.state_dir / "owner-token").unlink()
+    await owner_token(settings, database)
+    assert [await works(database, text) for text in texts] == [False, True]

@@ -164,6 +164,14 @@ async def list_tokens_of_project(db: Db, project: ProjectId, *, limit: int, befo
     return [_token(r) for r in rows]
 
 
+async def find_live_named(db: Db, account: UUID, name: str) -> list[UUID]:
+    """The tokens of an account of that name that were not revoked."""
+    rows = await db.rows(
+        "SELECT id FROM token WHERE account_id = $1 AND name = $2 AND revoked_at IS NULL ORDER BY id", account, name
+    )
+    return [r["id"] for r in rows]
+
+
 async def set_revoked(db: Db, tokens: Sequence[UUID], now: datetime) -> int:
     """Have these tokens be worth nothing; how many were worth something."""
     return await db.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections.abc import Iterator
@@ -67,10 +68,11 @@ async def _works(db: Db, text: str) -> bool:
 
 async def _renew(db: Db, path: Path) -> None:
     now = datetime.now(UTC)
-    name = f"owner-token of {socket.gethostname()[:40]}:{path.parent}"[:64]
+    # Of this state directory of this machine alone: another one's token goes on working.
+    place = hashlib.sha256(f"{socket.gethostname()}:{path.parent.resolve()}".encode()).hexdigest()[:12]
+    name = f"owner-token {socket.gethostname()[:30]} {place}"
     caller = await local_caller(db, "owner")
-    gone = [t.id for t in await stored.list_tokens_of_account(db, OWNER, limit=100) if t.name == name]
-    await stored.set_revoked(db, gone, now)
+    await stored.set_revoked(db, await stored.find_live_named(db, OWNER, name), now)
     secret = new_token(TokenKind.PERSONAL)
     token = await stored.insert_token(
         db,
