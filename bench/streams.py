@@ -226,7 +226,7 @@ async def _socket(bench: Bench, query: str) -> Any:
     )
     await socket.send('{"type":"connection_init"}')
     await socket.recv()
-    payload = {"query": query, "variables": {"job": str(bench.job)}}
+    payload = {"query": query, "variables": {"job": to_global(Kind.JOB, bench.job)}}
     await socket.send(orjson.dumps({"type": "subscribe", "id": "1", "payload": payload}).decode())
     return socket
 

@@ -18,6 +18,7 @@ from fasttrack.domain.access import Caller, Role
 from fasttrack.domain.events import Event
 from fasttrack.errors import Unauthenticated
 from fasttrack.settings import Settings
+from fasttrack_api.graphql.ids import Kind, to_global
 from tests.api.streams.sockets import introduced
 from tests.api.streams.writing import Writer
 from tests.engine import Engine
@@ -55,12 +56,12 @@ async def test_a_client_lists_then_subscribes_and_resumes_with_any_cursor(addres
     await writer.tell(job, 3)
     seen = []
     async with introduced(address) as socket:
-        await socket.subscribe(EVENTS, job=str(job), after=start)
+        await socket.subscribe(EVENTS, job=to_global(Kind.JOB, job), after=start)
         batch = (await socket.next())["events"]
         seen += [e["seq"] for e in batch["events"][:2]]
         assert batch["events"][0]["payload"] == {"from": "READY", "to": "RUNNING", "n": 1}
     async with introduced(address) as socket:
-        await socket.subscribe(EVENTS, job=str(job), after=batch["events"][1]["cursor"])
+        await socket.subscribe(EVENTS, job=to_global(Kind.JOB, job), after=batch["events"][1]["cursor"])
         await writer.tell(job, 2)
         while len(seen) < 5:
             seen += [e["seq"] for e in (await socket.next())["events"]["events"]]
@@ -72,7 +73,7 @@ async def test_a_client_lists_then_subscribes_and_resumes_with_any_cursor(addres
 async def test_transitions_are_those_of_tasks(address: str, writer: Writer) -> None:
     job = await writer.job()
     async with introduced(address) as socket:
-        await socket.subscribe(TRANSITIONS, job=str(job), after=str(await writer.here()))
+        await socket.subscribe(TRANSITIONS, job=to_global(Kind.JOB, job), after=str(await writer.here()))
         await writer.tell(job, 1, attempt=1)
         noted = writer.events(job, 1)[0]
         await writer.write([Event(job, noted.seq, "task.noted", noted.at, 1, {"reason": "waits"})])
@@ -90,7 +91,7 @@ async def test_progress_follows_a_real_job_to_its_end(
     engine.doorbell = doorbell
     job = await engine.submit(a_file({"a": "", "b": "a", "c": "a", "d": "b c"}))
     async with introduced(address) as socket:
-        await socket.subscribe(PROGRESS, job=str(job))
+        await socket.subscribe(PROGRESS, job=to_global(Kind.JOB, job))
         first = (await socket.next())["jobProgress"]
         assert (first["state"], first["tasks"], counts(first["counts"])) == ("PENDING", 4, {"READY": 1, "PENDING": 3})
         async with engine.scheduling():
@@ -104,7 +105,7 @@ async def test_progress_follows_a_real_job_to_its_end(
 async def test_progress_is_gathered(address: str, writer: Writer) -> None:
     job = await writer.job(tasks=3)
     async with introduced(address) as socket:
-        await socket.subscribe(PROGRESS, job=str(job))
+        await socket.subscribe(PROGRESS, job=to_global(Kind.JOB, job))
         await socket.next()
         began = asyncio.get_running_loop().time()
         for _ in range(100):
@@ -125,7 +126,7 @@ async def test_a_window_shows_its_tasks_and_counts_the_rest(address: str, engine
     tasks: dict[str, str] = {}
     bands: dict[int, dict[str, int]] = {}
     async with introduced(address) as socket:
-        await socket.subscribe(WINDOW, job=str(job), layers={"first": 1, "last": 1})
+        await socket.subscribe(WINDOW, job=to_global(Kind.JOB, job), layers={"first": 1, "last": 1})
         snapshot = (await socket.next())["jobWindow"]
         assert snapshot["isSnapshot"]
         assert [(t["name"], t["layer"], t["state"]) for t in snapshot["tasks"]] == [
@@ -176,7 +177,7 @@ async def test_a_window_that_makes_no_sense_is_refused(
 ) -> None:
     job = await engine.submit(a_file({"a": ""}))
     async with introduced(address) as socket:
-        await socket.subscribe(WINDOW, job=str(job), **window)
+        await socket.subscribe(WINDOW, job=to_global(Kind.JOB, job), **window)
         message = await socket.receive()
         error = (message["payload"] if message["type"] == "error" else message["payload"]["errors"])[0]
         assert error["extensions"]["code"] == "INVALID_INPUT"
@@ -240,7 +241,7 @@ async def test_s14_a_foreign_job_is_refused_and_a_lost_one_ends_within_five_seco
 
 async def test_over_server_sent_events_as_well(address: str, writer: Writer) -> None:
     job = await writer.job()
-    body = {"query": EVENTS, "variables": {"job": str(job), "after": str(await writer.here())}}
+    body = {"query": EVENTS, "variables": {"job": to_global(Kind.JOB, job), "after": str(await writer.here())}}
     await writer.tell(job, 2)
     lines = []
     async with (
