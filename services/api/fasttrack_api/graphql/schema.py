@@ -43,6 +43,7 @@ def make_schema(limits: Limits) -> Schema:
     return Schema(
         query=Query,
         mutation=Mutation,
+        subscription=None,  # the root of streams goes here
         types=EXTRA_TYPES,
         extensions=extensions_of(limits),
         config=StrawberryConfig(sort_schema=True, disable_field_suggestions=not limits.introspection),
