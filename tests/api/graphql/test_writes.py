@@ -191,6 +191,25 @@ async def test_a_run_wakes_a_scheduler_by_the_doorbell(ask: Asking, engine: Engi
         assert await rung.ended(JobId(UUID(done["job"]["uuid"])), within=15) is JobState.SUCCEEDED
 
 
+async def test_a_write_that_takes_too_long_says_that_its_outcome_is_not_known(
+    ask: Asking, engine: Engine, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+    from datetime import timedelta
+
+    from fasttrack_api.graphql.mutations import jobs
+
+    async def slow(*_: object, **__: object) -> None:
+        await asyncio.sleep(5)
+
+    job = await engine.submit(a_file({"a": ""}))
+    monkeypatch.setattr(jobs, "cancel", slow)
+    short = app.state.parts.settings.model_copy(update={"api_query_seconds": timedelta(seconds=0.1)})
+    object.__setattr__(app.state.parts, "settings", short)
+    late = await ask.do("cancelJob", "job { id }", jobId=gid(Kind.JOB, job))
+    assert [(e["code"], e["retryable"]) for e in late["errors"]] == [("OUTCOME_UNKNOWN", False)]
+
+
 async def test_limits_are_set_and_removed(ask: Asking, engine: Engine) -> None:
     asked = {"projectId": ask.project_id, "scope": "POOL", "name": "gpu"}
     done = await ask.do("setLimit", "limit { scope name slots used waiting }", **asked, slots=2)

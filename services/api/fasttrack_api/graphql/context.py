@@ -19,7 +19,7 @@ from fasttrack.domain.access import Caller
 
 from ..auth import caller_of
 from ..parts import Parts
-from .errors import TookTooLong
+from .errors import MaybeDone, TookTooLong
 from .loaders import Loaders
 
 T = TypeVar("T")
@@ -52,9 +52,15 @@ class Context(BaseContext):
             yield db
 
     async def writing(self, work: Callable[[Db], Awaitable[T]]) -> T:
-        """Run `work` in a transaction, as a whole again after a transient fault. :raises TookTooLong: see `reading`."""
-        async with self._in_time():
-            return await self.parts.database.run(work)
+        """Run `work` in a transaction, as a whole again after a transient fault.
+
+        :raises MaybeDone: it did not end in the time of one operation; its commit may have been on the way.
+        """
+        try:
+            async with self._in_time():
+                return await self.parts.database.run(work)
+        except TookTooLong:
+            raise MaybeDone from None
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:

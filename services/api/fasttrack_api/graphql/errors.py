@@ -30,6 +30,13 @@ class TookTooLong(Unavailable):
     code = "QUERY_TOO_SLOW"
 
 
+class MaybeDone(Unavailable):
+    """It took too long, and it is not known whether it was done: look, or call again with the same idempotency key."""
+
+    code = "OUTCOME_UNKNOWN"
+    retryable = False
+
+
 def tell(errors: list[GraphQLError]) -> None:
     """Make these errors fit to be answered, in place, and log those that are ours: one line, however many there are.
 
