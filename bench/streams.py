@@ -30,6 +30,7 @@ from fasttrack.feed import Placer
 from fasttrack.ids import JobId
 from fasttrack.workflow.publish import publish
 from fasttrack.workflow.submit import RunRequest, submit
+from fasttrack_api.graphql.ids import Kind, to_global
 from fasttrack_cli.running import run_async
 
 from . import graphs

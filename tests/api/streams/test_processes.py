@@ -15,6 +15,7 @@ import httpx
 import pytest
 import websockets
 
+from fasttrack_api.graphql.ids import Kind, require_id
 from tests.api.streams.sockets import introduced
 from tests.api.streams.sse import followed
 from tests.api.streams.writing import Writer
@@ -122,7 +123,7 @@ class SocketClient(Client):
             await socket.subscribe(SUBSCRIBE, after=self._cursor)
             while len(self.got) < until:
                 batch: Any = (await socket.next())["events"]
-                self.got += [(e["jobId"], e["seq"]) for e in batch["events"]]
+                self.got += [(str(require_id(Kind.JOB, e["jobId"])), e["seq"]) for e in batch["events"]]
                 self._cursor = batch["cursor"]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fasttrack.settings import Settings
+from fasttrack_api.graphql.ids import Kind, to_global
 from tests.api.streams.sockets import introduced
 from tests.engine import Engine
 from tests.factories import a_file
@@ -49,7 +50,7 @@ async def test_the_program_follows_a_job_to_its_end(address: str, engine: Engine
 async def test_the_subscriptions_work(address: str, engine: Engine, query: str) -> None:
     job = await engine.submit(a_file({"a": "", "b": "a"}))
     async with introduced(address) as socket:
-        await socket.subscribe(query, job=str(job))
+        await socket.subscribe(query, job=to_global(Kind.JOB, job))
         (found,) = (await socket.next()).values()
     assert found["state"] == "PENDING"
 

@@ -212,11 +212,11 @@ async def test_s14_a_foreign_job_is_refused_and_a_lost_one_ends_within_five_seco
     door.known["Bearer eve"] = eve
     mine, theirs = await writer.job(project=second), await writer.job()
     async with introduced(address, {"Authorization": "Bearer eve"}) as socket:
-        await socket.subscribe(EVENTS, job=str(theirs))
+        await socket.subscribe(EVENTS, job=to_global(Kind.JOB, theirs))
         assert (await socket.receive())["payload"]["errors"][0]["extensions"]["code"] == "NOT_FOUND"
         assert await socket.receive() == {"type": "complete", "id": "1"}
         await socket.subscribe(EVENTS, number="2")
-        await socket.subscribe(EVENTS, number="3", job=str(mine))
+        await socket.subscribe(EVENTS, number="3", job=to_global(Kind.JOB, mine))
         await eventually(lambda: hasattr(app.state, "hub") and app.state.hub.open == 2)
         await writer.tell(theirs)
         await writer.tell(mine)

@@ -17,20 +17,33 @@ from ..parts import Parts
 from ..streams import Asked, Ended, Hub, Message, Subscriber, Ticket, start_of
 from ..streams.messages import HEARTBEAT, end
 from ..streams.subscriber import REMOVED
+from .routing import Route
 
-router = APIRouter(prefix="/api/v1", tags=["events"])
+router = APIRouter(prefix="/api/v1", tags=["events"], route_class=Route)
 
 _RETRY = b"retry: 2000\n\n"
 _DESCRIPTION = """As JSON, a page: `{"events": [...], "next": CURSOR, "has_more": bool}`, from the oldest event that is
 kept unless `after` is given. With `Accept: text/event-stream`, events as they happen, beyond `after` or the header
 `Last-Event-ID`."""
 
-Text = Annotated[str | None, Query(max_length=200)]
-States = Annotated[list[str], Query(alias="state", max_length=64, default_factory=list)]
-Kinds = Annotated[list[str], Query(alias="kind", max_length=64, default_factory=list)]
+InProject = Annotated[str | None, Query(max_length=200, description="Only of this project, by name or id.")]
+OfPipeline = Annotated[str | None, Query(max_length=200, description="Only of this pipeline, by id.")]
+OfJob = Annotated[str | None, Query(max_length=200, description="Only of this job, by id.")]
+States = Annotated[
+    list[str],
+    Query(
+        alias="state", max_length=64, default_factory=list, description="Only those that lead to one of these states."
+    ),
+]
+Kinds = Annotated[
+    list[str], Query(alias="kind", max_length=64, default_factory=list, description="Only of these kinds.")
+]
 After = Annotated[str | None, Query(max_length=200, description="The cursor to go on after.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="Most events of a page.")]
-LastEventId = Annotated[str | None, Header(alias="last-event-id", max_length=200)]
+LastEventId = Annotated[
+    str | None,
+    Header(alias="last-event-id", max_length=200, description="The cursor to go on after, as browsers send it."),
+]
 
 
 class EventStream(Response):
@@ -102,15 +115,15 @@ class EventStream(Response):
         self._stream.end(None)
 
 
-@router.get("/events", description=_DESCRIPTION, response_class=Response)
+@router.get("/events", summary="Read or follow events", description=_DESCRIPTION, response_class=Response)
 async def events(
     request: Request,
     parts: Annotated[Parts, Depends(Parts.of)],
     states: States,
     kinds: Kinds,
-    project: Text = None,
-    pipeline: Text = None,
-    job: Text = None,
+    project: InProject = None,
+    pipeline: OfPipeline = None,
+    job: OfJob = None,
     after: After = None,
     limit: Limit = 100,
     last_event_id: LastEventId = None,
@@ -120,11 +133,13 @@ async def events(
     return await _answer(request, parts, asked, last_event_id or after, limit, from_the_start=False)
 
 
-@router.get("/jobs/{job}/events", description=_DESCRIPTION, response_class=Response)
+@router.get(
+    "/jobs/{job}/events", summary="Read or follow a job's events", description=_DESCRIPTION, response_class=Response
+)
 async def job_events(
     request: Request,
     parts: Annotated[Parts, Depends(Parts.of)],
-    job: Annotated[str, Path(max_length=200)],
+    job: Annotated[str, Path(max_length=200, description="The job's id.")],
     states: States,
     kinds: Kinds,
     after: After = None,
