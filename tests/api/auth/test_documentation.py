@@ -38,7 +38,7 @@ def test_the_figures_and_codes_are_those_of_the_code() -> None:
     assert f"{DEFAULT_LIFETIME.days} days unless given, {LONGEST_LIFETIME.days} at most" in PAGE
     assert f"{MOST_LIVE} live ones" in PAGE
     codes = dict(re.findall(r"^\| (\d{3}) \| `([A-Z_]+)`", PAGE, re.M))
-    assert codes.items() <= {str(status): kind.code for kind, status in STATUS.items()}.items()
+    assert codes.items() <= {(str(status), kind.code) for kind, status in STATUS.items()}
     for name in re.findall(r"FASTTRACK_([A-Z_]+)", PAGE):
         assert name.lower() in Settings.model_fields, name
 
