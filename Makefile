@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench check fix stories states schema migration lock clean
+.PHONY: help setup run test bench check fix stories states schema openapi graphql migration lock clean
 
 help: ## Print this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,12 @@ states: $(STAMP) ## Print docs/states.md from the state table
 
 schema: $(STAMP) ## Print docs/pipeline.schema.json from the models
 	@$(BIN)/python -m fasttrack.spec.schema > docs/pipeline.schema.json
+
+openapi: $(STAMP) ## Print docs/openapi.json from the routes
+	@$(BIN)/python -m fasttrack_api.app > docs/openapi.json
+
+graphql: $(STAMP) ## Print schema.graphql from the types
+	@$(BIN)/python -m fasttrack_api.graphql.printing > schema.graphql
 
 migration: $(STAMP) ## Write a migration from the difference to the tables: make migration name="what it does"
 	@$(BIN)/python -m tests.make_migration "$(name)"

@@ -16,6 +16,7 @@ import typer
 from fasttrack.errors import FastTrackError
 
 from .commands import (
+    accounts,
     control,
     database,
     doctor,
@@ -23,6 +24,7 @@ from .commands import (
     jobs,
     logs,
     machine,
+    members,
     pipelines,
     pools,
     projects,
@@ -30,6 +32,7 @@ from .commands import (
     retention,
     secrets,
     settings,
+    tokens,
     validate,
 )
 from .commands import run as runs
@@ -40,7 +43,13 @@ from .output import print_error
 _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
     (
         "This machine",
-        (("up", machine.up), ("down", machine.down), ("scheduler", machine.scheduler), ("doctor", doctor.doctor)),
+        (
+            ("up", machine.up),
+            ("down", machine.down),
+            ("scheduler", machine.scheduler),
+            ("api", machine.api),
+            ("doctor", doctor.doctor),
+        ),
     ),
     (
         "Pipelines",
@@ -75,6 +84,9 @@ _GROUPS = (
     ("pools", "Limits: how many tasks may have a session at once.", pools.COMMANDS),
     ("retention", "How long logs, outputs, events and jobs are kept.", retention.COMMANDS),
     ("secrets", "Keep secrets of the project; values are never printed.", secrets.COMMANDS),
+    ("accounts", "People and programs that may call the API.", accounts.COMMANDS),
+    ("members", "Who may do what in the project.", members.COMMANDS),
+    ("tokens", "What callers of the API show; a token is printed once.", tokens.COMMANDS),
     ("db", "Bring the database's schema up to date, or check it.", database.COMMANDS),
 )
 

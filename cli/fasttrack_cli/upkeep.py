@@ -12,6 +12,7 @@ from fasttrack.errors import FastTrackError, Unavailable
 from .invocation import Invocation
 from .running import signals
 from .servers import ensure_servers, masked, stop_servers
+from .serving import serving_beside
 from .workbench import Workbench
 
 log = structlog.get_logger()
@@ -25,9 +26,10 @@ _END_SECONDS = 9.0  # in order on SIGTERM within ten
 class Upkeep:
     """One run of `fasttrack up` or `fasttrack scheduler`."""
 
-    def __init__(self, call: Invocation, stop: bool | None = None) -> None:
+    def __init__(self, call: Invocation, stop: bool | None = None, *, api: bool = False) -> None:
         self._call = call
         self._stop = stop
+        self._api = api
         self._started: tuple[str, ...] = ()
 
     async def run(self) -> None:
@@ -62,8 +64,8 @@ class Upkeep:
     async def _serve(self, bench: Workbench, came: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         self._started = self._started or bench.addresses.started
-        async with bench.scheduling():
-            self._say_what_runs(bench)
+        async with bench.scheduling(), serving_beside(self._call, bench, wanted=self._api) as address:
+            self._say_what_runs(bench, address)
             watching = asyncio.create_task(self._keep_watch(bench))
             await came.wait()
             ends_at = loop.time() + _END_SECONDS
@@ -96,15 +98,18 @@ class Upkeep:
                     with suppress(Unavailable):
                         await ensure_servers(bench.settings)
 
-    def _say_what_runs(self, bench: Workbench) -> None:
+    def _say_what_runs(self, bench: Workbench, address: str | None) -> None:
         settings, addresses = bench.settings, bench.addresses
-        facts = {
+        runs = [*(f"{name} (embedded)" for name in self._embedded(bench)), "scheduler"]
+        facts: dict[str, str | list[str]] = {
             "state_dir": str(settings.state_dir),
             "database": masked(addresses.database_url),
             "redis": masked(addresses.redis_url),
             "backend": settings.backend,
-            "runs": [*(f"{name} (embedded)" for name in self._embedded(bench)), "scheduler"],
+            "runs": runs if address is None else [*runs, "api"],
         }
+        if address is not None:
+            facts["api"] = address
         if self._call.out.as_json:
             self._call.out.record({"ready": True, **facts})
             return

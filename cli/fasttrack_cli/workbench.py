@@ -51,7 +51,7 @@ class Workbench:
         """A scheduler of this process runs while the block does. Sessions go on when it ends."""
         backend = make_backend(self.settings.backend, self.settings, SystemClock())
         scheduler = Scheduler(self.settings, self.database, backend, self.box, self.doorbell)
-        with _sharing(self.settings, SCHEDULER):
+        with sharing(self.settings, SCHEDULER):
             async with scheduler.running():
                 yield scheduler
 
@@ -68,7 +68,7 @@ async def opened(settings: Settings, *, any_project: bool = False) -> AsyncItera
     :raises Conflict: an outside database has another schema than this FastTrack needs.
     :raises Unavailable: a server cannot be reached or does not start.
     """
-    with _sharing(settings, SERVERS) as presence:
+    with sharing(settings, SERVERS) as presence:
         addresses = await ensure_servers(settings)
         if settings.is_embedded:
             await migrate.upgrade(addresses.database_url)
@@ -102,7 +102,7 @@ async def _project(db: Db, name: str) -> ProjectId:
 
 
 @contextmanager
-def _sharing(settings: Settings, what: str) -> Iterator[Presence | None]:
+def sharing(settings: Settings, what: str) -> Iterator[Presence | None]:
     """Be seen by other commands of this state directory, where something of it is shared."""
     if settings.database_url is not None and settings.redis_url is not None:
         yield None

@@ -62,11 +62,32 @@ class Doorbell:
                 pipe.publish(_WAKE, b"")
                 await pipe.execute()
 
+    async def is_near(self) -> bool:
+        """Whether Redis or Valkey answers right now."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return bool(await self._redis.ping())
+        except _FAULTS:
+            return False
+
     async def announce(self, pos: int) -> None:
         """Tell readers everywhere that the feed has reached `pos`."""
         with self._forgiving("announce"):
             async with asyncio.timeout(_PATIENCE):
                 await self._redis.publish(_FEED, str(pos))
+
+    async def count(self, key: str, seconds: int) -> int | None:
+        """One more of `key`, forgotten after that many seconds: how many there are over all processes.
+
+        `None`: Redis is away. Count in this process then.
+        """
+        with self._forgiving("count"):
+            async with asyncio.timeout(_PATIENCE), self._redis.pipeline(transaction=True) as pipe:
+                pipe.incr(f"fasttrack:count:{key}")
+                pipe.expire(f"fasttrack:count:{key}", seconds)
+                count, _ = await pipe.execute()
+                return int(count)
+        return None
 
     async def feed_moves(self) -> AsyncIterator[None]:
         """Yields whenever the feed may have moved; ends never, and survives Redis going away."""

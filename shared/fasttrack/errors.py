@@ -8,6 +8,7 @@
     ├── Forbidden               the caller may see it, but not do this
     ├── NotFound                no such thing, or not the caller's to see
     ├── Conflict                the request contradicts what is stored
+    ├── TooManyRequests         the same may succeed after a while that it names
     ├── Unavailable             a part we need is away; trying again later is right
     └── IllegalTransition       a write the state table forbids: a bug, never a user's fault
 
@@ -106,6 +107,18 @@ class Conflict(FastTrackError):
     """The request contradicts what is stored."""
 
     code = "CONFLICT"
+
+
+class TooManyRequests(FastTrackError):
+    """There were too many requests; wait a little."""
+
+    code = "TOO_MANY_REQUESTS"
+    retryable = True
+
+    def __init__(self, message: str | None = None, *, retry_after: int, **facts: object) -> None:
+        """:param retry_after: seconds after which it is worth trying again."""
+        self.retry_after = retry_after
+        super().__init__(message, retry_after=retry_after, **facts)
 
 
 class Unavailable(FastTrackError):

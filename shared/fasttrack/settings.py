@@ -6,12 +6,13 @@ Each has a default that is right on one machine. A bad value stops the process w
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -34,6 +35,25 @@ def _asyncpg(url: SecretStr | None) -> SecretStr | None:
     if scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
         raise ValueError("must be a PostgreSQL address such as postgresql://user@host/database")
     return SecretStr(f"postgresql+asyncpg://{rest}")
+
+
+def _issuer(url: str | None) -> str | None:
+    """An address that nobody can listen in on, or one of this machine."""
+    if url is None or re.fullmatch(
+        r"https://[^\s/?#@]+(/[^\s?#]*)?|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/\S*)?", url
+    ):
+        return url
+    raise ValueError("must be an https:// address, without a question mark and without a password in it")
+
+
+def _role_grants(roles: dict[str, str]) -> dict[str, str]:
+    for name, grants in roles.items():
+        for grant in grants.split():
+            if grant != "superadmin" and not re.fullmatch(r"\S+:(viewer|editor|operator|admin)", grant):
+                raise ValueError(
+                    f"{name!r} must have values such as `PROJECT:editor` or `superadmin`, with spaces between several"
+                )
+    return roles
 
 
 def _seconds(value: object) -> object:
@@ -129,6 +149,93 @@ class Settings(BaseSettings):
     prune_interval: Annotated[Seconds, Field(ge=timedelta(seconds=1))] = timedelta(minutes=10)
     """How often what is kept long enough is looked for and removed."""
 
+    api_open_on_loopback: bool | None = None
+    """Whether callers of this machine need no token and are its owner; unset: only with the embedded database."""
+    api_wrong_tokens: int = Field(default=20, ge=1, le=100_000)
+    """Wrong tokens that may come from one address within a minute before further ones are not looked at."""
+
+    identity_issuer: Annotated[str | None, AfterValidator(_issuer)] = None
+    """The identity provider whose tokens are taken, such as `https://login.example.com/realms/ml`; unset is none."""
+    identity_audience: str | None = None
+    """For whom the provider's tokens must be made; needed with an issuer."""
+    identity_algorithms: str = Field(
+        default="RS256 ES256 EdDSA", pattern=r"^(([RPE]S(256|384|512)|EdDSA)( |$))+$", max_length=100
+    )
+    """How the provider's tokens may be signed; algorithms with a shared secret are never taken."""
+    identity_leeway: Annotated[Seconds, Field(le=timedelta(minutes=5))] = timedelta(seconds=30)
+    """How far the provider's clock and this one may be apart."""
+    identity_name_claim: str = Field(default="preferred_username", min_length=1, max_length=100)
+    """The claim that names a new account."""
+    identity_email_claim: str = Field(default="email", min_length=1, max_length=100)
+    """The claim with the email address."""
+    identity_roles_claim: str = Field(default="groups", min_length=1, max_length=100)
+    """The claim with the roles or groups at the provider; dots lead inside, such as `realm_access.roles`."""
+    identity_roles: Annotated[dict[str, str], AfterValidator(_role_grants)] = Field(default_factory=dict)
+    """What they are here, such as `{"ml-team": "vision:editor speech:viewer", "it": "superadmin"}`."""
+
+    api_host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
+    """Where the API listens; on anything but loopback every caller needs a token."""
+    api_port: int = Field(default=8811, ge=0, le=65535)
+    """The port of the API; 0 takes a free one."""
+    api_hosts: list[str] = Field(default_factory=list)
+    """Names the API is called by besides loopback's and its own, such as `["fasttrack.example.com"]`."""
+    api_cors_origins: list[str] = Field(default_factory=list)
+    """Origins whose pages may call the API, such as `["https://portal.example.com"]`; empty is none but its own."""
+    api_trusted_proxies: list[str] = Field(default_factory=list)
+    """Addresses whose `X-Forwarded-For` is believed, such as `["10.0.0.5"]`; empty is none."""
+    api_body_limit: int = Field(default=1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    """Bytes that the body of a request may have."""
+    api_request_timeout: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(seconds=20)
+    """How long a client may take to send the head of a request, and then its body."""
+    api_metrics_token: SecretStr | None = None
+    """Who asks for /metrics from elsewhere than loopback sends it as a bearer token; unset is loopback only."""
+
+    stream_bookmark_interval: Annotated[Seconds, Field(ge=timedelta(seconds=0.05))] = timedelta(seconds=15)
+    """A stream that is quiet tells its cursor this often."""
+    stream_access_interval: Annotated[Seconds, Field(ge=timedelta(seconds=0.05), le=timedelta(seconds=4))] = timedelta(
+        seconds=2
+    )
+    """How often it is looked whether those who follow a stream still may; what is revoked ends within five seconds."""
+    stream_send_timeout: Annotated[Seconds, Field(ge=timedelta(seconds=0.1))] = timedelta(seconds=30)
+    """A client that takes nothing for this long is let go; it may come back with its cursor."""
+    stream_buffer_bytes: int = Field(default=2**20, ge=1024, le=2**26)
+    """What is kept in memory for a client that falls behind; beyond it, it is served from the database."""
+    stream_buffer_events: int = Field(default=2000, ge=1, le=100_000)
+    """Events that are kept in memory for a client that falls behind."""
+    stream_gather_interval: Annotated[Seconds, Field(ge=timedelta(seconds=0.02))] = timedelta(milliseconds=200)
+    """Progress of a job is told at most this often, however fast its tasks change."""
+    stream_limit: int = Field(default=5000, ge=1, le=1_000_000)
+    """Streams that one process serves at the same time."""
+    stream_limit_per_token: int = Field(default=200, ge=1, le=1_000_000)
+    """Streams that one token, or one person without a token, may hold open in one process."""
+    socket_init_timeout: Annotated[Seconds, Field(ge=timedelta(seconds=0.1))] = timedelta(seconds=10)
+    """A GraphQL socket that does not say who it is within this time is closed."""
+    socket_limit_per_token: int = Field(default=20, ge=1, le=1_000_000)
+    """GraphQL sockets that one token, or one person without a token, may hold open in one process."""
+    socket_subscriptions: int = Field(default=100, ge=1, le=100_000)
+    """Operations that one GraphQL socket may have open."""
+    socket_messages_per_second: int = Field(default=100, ge=1, le=100_000)
+    """Messages that a client may send over one GraphQL socket, on average over five seconds."""
+
+    api_body_bytes: int = Field(default=256 * 1024, ge=1024, le=64 * 1024**2)
+    """The most bytes of one GraphQL request."""
+    api_query_tokens: int = Field(default=2000, ge=100, le=100_000)
+    """The most words and signs of one GraphQL document."""
+    api_query_depth: int = Field(default=12, ge=3, le=50)
+    """How deep the fields of one GraphQL operation may be nested."""
+    api_query_aliases: int = Field(default=30, ge=0, le=1000)
+    """The most aliases of one GraphQL operation."""
+    api_query_roots: int = Field(default=20, ge=1, le=200)
+    """The most fields at the top of one GraphQL operation."""
+    api_query_cost: int = Field(default=10_000, ge=100, le=1_000_000)
+    """The most objects one GraphQL operation may ask for, counted with their weights."""
+    api_query_seconds: Annotated[Seconds, Field(ge=timedelta(seconds=0.1))] = timedelta(seconds=10)
+    """The longest one GraphQL operation may take."""
+    api_page_size: int = Field(default=100, ge=10, le=1000)
+    """The most items of one page."""
+    api_introspection: bool = True
+    """Whether GraphQL describes its schema to whoever asks."""
+
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """From which level on lines are logged."""
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
@@ -147,6 +254,20 @@ class Settings(BaseSettings):
                     f"it, and is {jobs}; raise it, or lower the other"
                 )
         return jobs
+
+    @model_validator(mode="after")
+    def _provider_has_audience(self) -> Self:
+        if self.identity_issuer is not None and not self.identity_audience:
+            raise ValueError(
+                "FASTTRACK_IDENTITY_ISSUER needs FASTTRACK_IDENTITY_AUDIENCE: without it, a token that the provider made "
+                "for some other service would be taken here"
+            )
+        return self
+
+    @property
+    def is_open_on_loopback(self) -> bool:
+        """Whether callers of this machine need no token."""
+        return self.is_embedded if self.api_open_on_loopback is None else self.api_open_on_loopback
 
     @property
     def is_embedded(self) -> bool:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 PASSES = Counter("fasttrack_reconcile_passes", "Reconcile passes that were committed.")
 PASS_SECONDS = Histogram(
@@ -24,6 +24,17 @@ PRUNED = Counter(
 )
 PRUNED_BYTES = Counter("fasttrack_pruned_bytes", "Bytes that retention removed, files and rows.", ["kind"])
 LOOP_ERRORS = Counter("fasttrack_loop_errors", "Turns of a background loop that failed and will be repeated.", ["loop"])
+REQUESTS = Counter(
+    "fasttrack_http_requests", "Requests that were answered, by the route's template.", ["method", "route", "status"]
+)
+REQUEST_SECONDS = Histogram(
+    "fasttrack_http_request_seconds",
+    "Time from a request's head to the last byte of its answer; streams are not in it.",
+    ["method", "route"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+)
+OPEN_REQUESTS = Gauge("fasttrack_http_open", "Requests, streams and sockets that are open now.", ["kind"])
+CONNECTIONS = Gauge("fasttrack_database_connections", "Connections to PostgreSQL that are in use now.")
 
 
 def set_up_logging(level: str, style: str = "auto") -> None:

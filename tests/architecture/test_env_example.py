@@ -68,6 +68,13 @@ def test_compose_gives_containers_no_more_than_they_need() -> None:
     assert re.search(r"^USER fasttrack$", image, re.M)
 
 
+def test_compose_runs_the_api_and_asks_it_whether_it_can_work() -> None:
+    api = services()["api"]
+    assert api["command"] == ["api", "--host", "0.0.0.0", "--port", "8811"]
+    assert "/readyz" in api["healthcheck"]["test"][-1]
+    assert set(api["depends_on"]) == {"postgres", "valkey", "migrate"}
+
+
 def test_compose_sets_only_settings_that_exist() -> None:
     set_here = {name for service in services().values() for name in service["environment"]}
     ours = {name.removeprefix("FASTTRACK_").lower() for name in set_here if name.startswith("FASTTRACK_")}

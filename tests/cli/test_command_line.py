@@ -16,9 +16,9 @@ from fasttrack_cli.exits import exit_code_of
 from tests.cli.command_line import CommandLine
 
 COMMANDS = [
-    "up", "down", "scheduler", "doctor", "validate", "publish", "pipelines", "versions", "diff", "restore", "export", "schema",
+    "up", "down", "scheduler", "api", "doctor", "validate", "publish", "pipelines", "versions", "diff", "restore", "export", "schema",
     "run", "jobs", "job", "logs", "cancel", "pause", "resume", "rerun", "settings", "prune", "projects", "pools",
-    "retention", "secrets", "db",
+    "retention", "secrets", "accounts", "members", "tokens", "db",
 ]  # fmt: skip
 
 
@@ -41,6 +41,18 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "secrets list",
         "secrets set",
         "secrets delete",
+        "accounts list",
+        "accounts create",
+        "accounts disable",
+        "accounts enable",
+        "members list",
+        "members add",
+        "members change",
+        "members remove",
+        "tokens create",
+        "tokens list",
+        "tokens rotate",
+        "tokens revoke",
         "db upgrade",
         "db check",
     ],
@@ -49,7 +61,7 @@ async def test_every_command_explains_itself(cli: CommandLine, name: str) -> Non
     answer = await cli(*name.split(), "--help")
     assert answer.code == 0
     assert "Usage: fasttrack" in answer.out
-    if name not in ("projects", "pools", "retention", "secrets", "db"):
+    if name not in ("projects", "pools", "retention", "secrets", "accounts", "members", "tokens", "db"):
         assert "Example: " in answer.out
         assert "--json" in answer.out
 

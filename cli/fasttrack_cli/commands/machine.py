@@ -1,4 +1,4 @@
-"""`fasttrack up` and `down`: everything on this machine in one process, and its end."""
+"""`fasttrack up`, `scheduler`, `api` and `down`: everything on this machine in one process, parts alone, and its end."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ async def up(
             show_default=False,
         ),
     ] = None,
+    api: Annotated[bool, typer.Option("--api/--no-api", help="Whether the API is served too.")] = True,
 ) -> int:
-    """Run everything on this machine: the database and Redis where none are given, and a scheduler. Ctrl-C ends it.
+    """Run everything on this machine: the database and Redis where none are given, a scheduler, and the API.
 
-    Logs go to standard error. When the database goes away, it is tried again until it is back. At the end everything
+    Ctrl-C ends it. The API listens at `FASTTRACK_API_HOST` and `FASTTRACK_API_PORT`; when the port is taken, that is
+    said and everything else runs. Logs go to standard error. When the database goes away, it is tried again until it is back. At the end everything
     stops in order within ten seconds; running sessions go on, and are taken up again by the next `fasttrack up`.
 
     Example: `FASTTRACK_STATE_DIR=/var/lib/fasttrack fasttrack up`
     """
     from ..upkeep import Upkeep
 
-    await Upkeep(call, stop_servers).run()
+    await Upkeep(call, stop_servers, api=api).run()
     return OK
 
 
@@ -53,6 +55,29 @@ async def scheduler(call: Invocation) -> int:
             "on one machine `fasttrack up` runs everything"
         )
     await Upkeep(call).run()
+    return OK
+
+
+async def api(
+    call: Invocation,
+    host: Annotated[
+        str | None, typer.Option(help="Where to listen, over FASTTRACK_API_HOST.", show_default=False)
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Over FASTTRACK_API_PORT; 0 is any that is free.", show_default=False),
+    ] = None,
+) -> int:
+    """Serve the API alone: one of any number of processes on one database. Jobs need a scheduler somewhere besides.
+
+    It listens at once, and `/readyz` says what it waits for. Ends in order on SIGTERM within ten seconds, open streams
+    included; their readers go on at another process from their cursor.
+
+    Example: `fasttrack api --port 8812`
+    """
+    from ..serving import serve_alone
+
+    await serve_alone(call, host, port)
     return OK
 
 

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from fasttrack.settings import Settings
 
-from . import graphql, parts, rest
+from . import auth, graphql, openapi, pages, parts, rest, streams
+from .guards import Guard
 from .problems import add_handlers
+from .requests import Requests
 
 
 def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastAPI:
@@ -24,14 +27,50 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if given is not None:
             app.state.parts = given
-            yield
+            async with auth.running(given), streams.closing(app):
+                yield
             return
         async with parts.opened(settings) as own:
             app.state.parts = own
-            yield
+            async with auth.running(own), streams.closing(app):
+                yield
 
-    app = FastAPI(title="FastTrack", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="FastTrack",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        redirect_slashes=False,
+    )
     add_handlers(app)
-    for router in (*rest.ROUTERS, *graphql.routers(settings)):
+    for router in (*rest.ROUTERS, pages.router, *graphql.routers(settings)):
         app.include_router(router)
+    app.mount("/static", pages.Files(), name="static")
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    # The last one that is added is the first one that a request meets.
+    if settings.api_cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.api_cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "If-Match",
+                "If-None-Match",
+                "Idempotency-Key",
+                "Last-Event-ID",
+            ],
+            expose_headers=["ETag", "Location", "X-Request-Id", "Retry-After"],
+            max_age=600,
+        )
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Requests)
     return app
+
+
+if __name__ == "__main__":  # make openapi
+    import sys
+
+    sys.stdout.write(openapi.as_text(create_app(Settings())))

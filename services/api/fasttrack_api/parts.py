@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 from starlette.requests import HTTPConnection
 
@@ -15,6 +15,7 @@ from fasttrack.db.secrets import SecretBox
 from fasttrack.doorbell import Doorbell
 from fasttrack.errors import InvalidInput
 from fasttrack.settings import Settings
+from fasttrack.workflow.versions import CompiledVersions
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Parts:
     doorbell: Doorbell
     box: SecretBox
     clock: Clock
+    kept: dict[type, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What a layer above keeps as long as the process lives, by its type."""
+    versions: CompiledVersions = field(default_factory=lambda: CompiledVersions(defer=True))
+    """Compiled versions; those that are not at hand are compiled with no transaction open."""
 
     @classmethod
     def of(cls, connection: HTTPConnection) -> Parts:

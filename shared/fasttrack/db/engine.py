@@ -121,6 +121,11 @@ class Database:
                 await asyncio.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)  # noqa: S311
         raise AssertionError("unreachable")
 
+    @property
+    def in_use(self) -> int:
+        """Connections that a transaction has right now."""
+        return int(self._engine.pool.checkedout())  # type: ignore[attr-defined]
+
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()

@@ -6,10 +6,11 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from ..errors import Conflict, Unavailable
-from .engine import is_transient
+from .engine import Database, is_transient
 
 T = TypeVar("T")
 
@@ -51,6 +52,17 @@ async def check(url: str, *, compare: bool = True) -> SchemaStatus:
     return await _in_thread(_check, url, compare)
 
 
+async def is_at_head(database: Database) -> bool:
+    """Whether the schema is at the revision this FastTrack needs; cheap enough to be asked every second.
+
+    :raises Unavailable: the database is away.
+    """
+    async with database.transaction() as db:
+        if await db.value("SELECT to_regclass('alembic_version')::text") is None:
+            return False
+        return bool(await db.value("SELECT version_num FROM alembic_version") == _head())
+
+
 async def make(url: str, message: str) -> str:
     """Write a new revision from the difference between `tables` and the database; returns its path."""
     return await _in_thread(_make, url, message)
@@ -64,6 +76,13 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
         if is_transient(error):
             raise Unavailable(f"the database cannot be used right now: {error}") from error
         raise
+
+
+@lru_cache
+def _head() -> str | None:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config("")).get_current_head()
 
 
 def _config(url: str) -> Any:
@@ -97,7 +116,7 @@ def _check(url: str, compare: bool) -> SchemaStatus:
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    from .tables import metadata
+    from .schema import metadata
 
     scripts = ScriptDirectory.from_config(_config(url))
     head = scripts.get_current_head()

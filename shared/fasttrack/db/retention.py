@@ -15,6 +15,7 @@ from uuid import UUID
 from ..domain.retention import Kind
 from ..domain.states import TERMINAL_JOB_STATES
 from ..ids import JobId, PipelineId, ProjectId, session_name
+from .answers import delete_answers
 from .engine import Db
 
 BATCH = 1000
@@ -323,16 +324,21 @@ async def weigh_jobs(db: Db, jobs: Sequence[EndedJob]) -> dict[JobId, int]:
 
 
 async def delete_keys(db: Db, before: datetime) -> int:
-    """Forget at most `BATCH` idempotency keys that were used before; how many."""
-    return await db.execute(
+    """Forget at most `BATCH` idempotency keys of submits that were used before, and as many of other writes; how many."""
+    submits = await db.execute(
         """DELETE FROM idempotency WHERE ctid = ANY(ARRAY(
                SELECT ctid FROM idempotency WHERE created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))""",
         before,
         BATCH,
     )
+    return submits + await delete_answers(db, before, limit=BATCH)
 
 
 async def count_keys(db: Db, before: datetime) -> int:
     """How many idempotency keys were used before."""
-    count: int = await db.value("SELECT count(*) FROM idempotency WHERE created_at < $1", before)
+    count: int = await db.value(
+        """SELECT (SELECT count(*) FROM idempotency WHERE created_at < $1)
+                + (SELECT count(*) FROM idempotent_answer WHERE created_at < $1)""",
+        before,
+    )
     return count

@@ -1,4 +1,5 @@
-"""Every table, index and check, each with its reason. Migrations are made from this file and proved equal to it.
+"""Every table, index and check, each with its reason. Migrations are made from these files (here, and
+`access_tables` for who may do what) and proved equal to them.
 
 Identifiers are version-7 UUIDs, times are `timestamptz` in UTC, states are text held by a check. The tables of the hot
 path (`job`, `task_instance`, `attempt`, `event`) have no foreign keys: every row is written under its job's lock, and a
@@ -69,10 +70,13 @@ project = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
+    Column("domain", Text, nullable=False, server_default="default"),  # the organisation's part that it belongs to
     Column("retention", JSONB),  # days per kind, over the settings; NULL: the settings alone
     # The highest place of an event of the project that was removed: a cursor before it has missed something.
     Column("pruned_pos", BigInteger, nullable=False, server_default=text("0")),
     _created(),
+    # All projects of a domain, of which its admins are admins: asked whenever one of them calls.
+    Index("ix_project_domain", "domain"),
 )
 
 retention_mark = Table(
@@ -307,6 +311,28 @@ secret = Table(
     Column("updated_by", Text, nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     PrimaryKeyConstraint("project_id", "name"),
+)
+
+# -- what lists are filtered and ordered by -------------------------------------------------------------------------
+
+# Pipelines by age, archived ones too.
+Index("ix_pipeline_project", pipeline.c.project_id, text("id DESC"))
+# Jobs of a pipeline or of a version, newest first.
+Index("ix_job_pipeline", job.c.pipeline_id, text("id DESC"))
+Index("ix_job_version", job.c.version_id, text("id DESC"))
+# Jobs by state. Those that are over are entered once, at their end; the others are never many.
+Index(
+    "ix_job_over",
+    job.c.project_id,
+    job.c.state,
+    text("id DESC"),
+    postgresql_where=text(_in("state", TERMINAL_JOB_STATES)),
+)
+Index(
+    "ix_job_open",
+    job.c.project_id,
+    text("id DESC"),
+    postgresql_where=text(f"NOT ({_in('state', TERMINAL_JOB_STATES)})"),
 )
 
 __all__ = ["metadata"]

@@ -6,7 +6,7 @@ that does not. A token can narrow what its owner may do, never widen it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
@@ -42,6 +42,22 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(Permission),
 }
 """What each role may do in its project."""
+
+
+_RANK = {role: rank for rank, role in enumerate(Role)}
+
+
+def highest_roles(granted: Iterable[tuple[ProjectId, Role]]) -> dict[ProjectId, Role]:
+    """For each project the highest of the roles that were granted in it."""
+    roles: dict[ProjectId, Role] = {}
+    for project, role in granted:
+        if project not in roles or _RANK[role] > _RANK[roles[project]]:
+            roles[project] = role
+    return roles
+
+
+OWNER = UUID(int=1)
+"""The account of whoever has the machine: superadmin, made with the database."""
 
 
 class AccountKind(StrEnum):
@@ -86,6 +102,15 @@ class Caller:
             return False
         role = self.roles.get(project)
         return self.is_superadmin or (role is not None and permission in PERMISSIONS[role])
+
+    def may_everywhere(self, permission: Permission) -> bool:
+        """Whether they may do this in every project, and to what belongs to none, such as accounts."""
+        return self.is_superadmin and self.only_project is None and permission in self.scopes
+
+    def require_everywhere(self, permission: Permission) -> None:
+        """Pass if they may do this everywhere. :raises Forbidden: they may not."""
+        if not self.may_everywhere(permission):
+            raise Forbidden("this is for superadmins, with a token that is not for one project alone")
 
     def require(self, permission: Permission, project: ProjectId, *, what: str = "project") -> None:
         """Pass if they may.

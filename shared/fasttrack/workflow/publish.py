@@ -32,14 +32,16 @@ async def publish(
     by: str,
     message: str = "",
     expected_version: int | None = None,
+    loaded: tuple[spec.Document, Pipeline, tuple[Problem, ...]] | None = None,
 ) -> Published:
     """Publish a pipeline file under the name it carries. Needs a transaction; idempotent for an unchanged file.
 
     :param expected_version: the newest version the author has seen; another one is a conflict.
+    :param loaded: what `spec.load_pipeline` gave for this text, by a caller that loads with no transaction open.
     :raises InvalidPipeline: with every problem of the file; nothing was stored.
     :raises Conflict: somebody published in between.
     """
-    document, compiled, warnings = spec.load_pipeline(text)
+    document, compiled, warnings = loaded or spec.load_pipeline(text)
     pipeline = await ensure_pipeline(db, project, compiled.name, by=by)
     if expected_version is not None and expected_version != pipeline.latest_version:
         raise Conflict(

@@ -1,5 +1,6 @@
 """Who is calling, for HTTP and sockets alike."""
 
-from .callers import caller_of
+from .callers import caller_of, caller_of_token
+from .desk import running
 
-__all__ = ["caller_of"]
+__all__ = ["caller_of", "caller_of_token", "running"]

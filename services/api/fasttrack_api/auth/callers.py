@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from starlette.requests import HTTPConnection
 
 from fasttrack.domain.access import Caller
+from fasttrack.domain.tokens import looks_like_ours
 from fasttrack.errors import Unauthenticated
 
-_OWNER = UUID(int=1)
+from ..parts import Parts
+from .desk import Desk
+from .loopback import is_from_this_machine
 
 
 async def caller_of(connection: HTTPConnection) -> Caller:
-    """Who calls. Asked for each request, and again while a stream is open.
+    """Who calls. Ask for each request, and every two seconds while a stream is open: what was revoked ends so.
 
-    On loopback it is the machine's owner, as whoever can use the machine's ports can use its files.
+    The token is in the header `Authorization` and nowhere else. Without one it is the machine's owner if the call comes
+    from this machine and settings say that this is enough.
 
-    :raises Unauthenticated: nobody knows.
+    :raises Unauthenticated: nobody knows, or the token is not worth anything.
+    :raises TooManyRequests: too many wrong tokens came from that address.
+    :raises Unavailable: the database, or the identity provider, is away.
     """
-    host = connection.client.host if connection.client else ""
-    if host in ("127.0.0.1", "::1"):
-        return Caller(_OWNER, "owner", is_superadmin=True, origin=host)
-    raise Unauthenticated
+    parts = Parts.of(connection)
+    desk = Desk.of(parts)
+    origin = connection.client.host if connection.client else ""
+    given = connection.headers.getlist("authorization")
+    if not given:
+        _refuse_token_in_address(connection)
+        if parts.settings.is_open_on_loopback and is_from_this_machine(connection):
+            return await desk.owner(origin)
+        raise Unauthenticated
+    if len(given) > 1:
+        raise Unauthenticated("the header Authorization is there more than once; send one token")
+    scheme, _, text = given[0].strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated("the header Authorization must be `Bearer TOKEN`")
+    return await desk.caller_of(text.strip(), origin)
+
+
+async def caller_of_token(parts: Parts, token: str, origin: str) -> Caller:
+    """Who a token stands for that came in another way, such as in the first message of a socket.
+
+    :param token: with or without `Bearer` before it.
+    :param origin: the address of the peer.
+    :raises Unauthenticated: the token is not worth anything.
+    :raises TooManyRequests: too many wrong tokens came from that address.
+    :raises Unavailable: the database, or the identity provider, is away.
+    """
+    scheme, _, text = token.strip().partition(" ")
+    return await Desk.of(parts).caller_of(text.strip() if scheme.lower() == "bearer" else token.strip(), origin)
+
+
+def _refuse_token_in_address(connection: HTTPConnection) -> None:
+    if any(looks_like_ours(value) for _, value in connection.query_params.multi_items()):
+        raise Unauthenticated(
+            "a token does not belong into an address, which many programs write down: "
+            "revoke this one, and send another as `Authorization: Bearer TOKEN`"
+        )

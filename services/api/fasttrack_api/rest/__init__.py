@@ -2,7 +2,17 @@
 
 from fastapi import APIRouter
 
-from . import health
+from . import events, exports, health, jobs, limits, pipelines, projects, runs, secrets
 
-ROUTERS: tuple[APIRouter, ...] = (health.router,)
+ROUTERS: tuple[APIRouter, ...] = (
+    pipelines.router,
+    runs.router,
+    jobs.router,
+    events.router,
+    projects.router,
+    limits.router,
+    secrets.router,
+    exports.router,
+    health.router,
+)
 """Every router, in the order of the documentation."""

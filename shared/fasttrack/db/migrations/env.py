@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from fasttrack.db.tables import metadata
+from fasttrack.db.schema import metadata
 
 # Any number of replicas may start at once; the first migrates, the others find nothing to do.
 MIGRATION_LOCK = 7_213_094_221

@@ -1,0 +1,148 @@
+"""`fasttrack accounts`: people and programs that may call the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..exits import OK
+from ..invocation import Invocation
+
+if TYPE_CHECKING:
+    from fasttrack.db.accounts import Account
+
+NAME = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.", show_default=False)]
+
+
+async def list_(call: Invocation) -> int:
+    """List the accounts by name, of all projects.
+
+    Example: `fasttrack accounts list`
+    """
+    from fasttrack.db import Db
+    from fasttrack.workflow.accounts import MOST_ON_A_PAGE, list_accounts
+    from fasttrack.workflow.owner import local_caller
+
+    async with call.opened(any_project=True) as bench:
+
+        async def all_of_them(db: Db) -> list[Account]:
+            caller = await local_caller(db, bench.by)
+            found: list[Account] = []
+            while True:
+                page = await list_accounts(db, caller, limit=MOST_ON_A_PAGE, after=found[-1].name if found else "")
+                found += page
+                if len(page) < MOST_ON_A_PAGE:
+                    return found
+
+        accounts = await bench.database.run(all_of_them)
+    if call.out.as_json:
+        call.out.document({"accounts": [_json(a) for a in accounts]})
+    else:
+        call.out.table(
+            ["account", "kind", "can do", "name"],
+            [[a.name, a.kind, _standing(a), a.display_name or a.email] for a in accounts],
+        )
+    return OK
+
+
+async def create(
+    call: Invocation,
+    name: NAME,
+    service: Annotated[
+        bool, typer.Option("--service", help="For a program: it belongs to the project, and is called PROJECT/NAME.")
+    ] = False,
+    role: Annotated[
+        str, typer.Option("--role", metavar="ROLE", help="Of a service account: viewer, editor, operator or admin.")
+    ] = "editor",
+    display_name: Annotated[str, typer.Option("--display-name", metavar="TEXT", help="How it is shown.")] = "",
+    email: Annotated[str, typer.Option("--email", metavar="ADDRESS", help="Of a person.")] = "",
+    superadmin: Annotated[
+        bool, typer.Option("--superadmin", help="A person who may do everything everywhere.")
+    ] = False,
+) -> int:
+    """Make an account, and print its name. It can do nothing before it has a token and, for a person, a membership.
+
+    Example: `fasttrack accounts create nightly --service --role editor`
+    """
+    from fasttrack.db import Db
+    from fasttrack.errors import InvalidInput
+    from fasttrack.workflow.accounts import create_service_account, create_user
+    from fasttrack.workflow.owner import local_caller
+
+    from .members import read_role
+
+    wanted = read_role(role)
+    if service and (superadmin or email):
+        raise InvalidInput("a service account has no email address, and cannot be a superadmin")
+    async with call.opened(any_project=not service) as bench:
+
+        async def make(db: Db) -> Account:
+            caller = await local_caller(db, bench.by)
+            if service:
+                project = bench.settings.project
+                return await create_service_account(
+                    db, caller, bench.project, project, name, wanted, display_name=display_name
+                )
+            return await create_user(db, caller, name, display_name=display_name, email=email, is_superadmin=superadmin)
+
+        made = await bench.database.run(make)
+    _answer(call, made, made.name)
+    return OK
+
+
+async def disable(call: Invocation, name: NAME) -> int:
+    """Have an account do nothing any more: its tokens are refused within seconds. What it made stays.
+
+    Example: `fasttrack accounts disable ada`
+    """
+    return await _switch(call, name, is_on=False)
+
+
+async def enable(call: Invocation, name: NAME) -> int:
+    """Let a disabled account act again, with the tokens it has.
+
+    Example: `fasttrack accounts enable ada`
+    """
+    return await _switch(call, name, is_on=True)
+
+
+async def _switch(call: Invocation, name: str, *, is_on: bool) -> int:
+    from fasttrack.clock import SystemClock
+    from fasttrack.db import Db
+    from fasttrack.workflow.accounts import disable_account, enable_account, find_account_named
+    from fasttrack.workflow.owner import local_caller
+
+    async with call.opened(any_project=True) as bench:
+
+        async def switch(db: Db) -> Account:
+            caller = await local_caller(db, bench.by)
+            found = await find_account_named(db, caller, name)
+            if is_on:
+                return await enable_account(db, caller, found.id)
+            return await disable_account(db, caller, found.id, now=SystemClock().now())
+
+        changed = await bench.database.run(switch)
+    _answer(call, changed, f"{changed.name}: {_standing(changed)}")
+    return OK
+
+
+def _answer(call: Invocation, account: Account, text: str) -> None:
+    if call.out.as_json:
+        call.out.document({"account": _json(account)})
+    else:
+        call.out.text(text)
+
+
+def _standing(account: Account) -> str:
+    if account.disabled_at is not None:
+        return "disabled"
+    return "everything" if account.is_superadmin else "as a member"
+
+
+def _json(account: Account) -> dict[str, Any]:
+    names = ("id", "name", "kind", "display_name", "email", "is_superadmin", "issuer", "created_at", "disabled_at")
+    return {name: getattr(account, name) for name in names}
+
+
+COMMANDS = (("list", list_), ("create", create), ("disable", disable), ("enable", enable))

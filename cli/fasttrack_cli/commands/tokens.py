@@ -1,0 +1,183 @@
+"""`fasttrack tokens`: what callers of the API show; a token's text is printed once, when it is made."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from ..exits import OK
+from ..invocation import Invocation
+
+if TYPE_CHECKING:
+    from fasttrack.db.tokens import Token
+    from fasttrack.domain.access import Permission
+    from fasttrack.workflow.tokens import CreatedToken
+
+ID = Annotated[UUID, typer.Argument(metavar="ID", help="The token's id, as `tokens list` shows it.")]
+ACCOUNT = Annotated[
+    str | None,
+    typer.Option("--account", metavar="NAME", help="Whose; by default the owner's of this FastTrack."),
+]
+
+
+async def create(
+    call: Invocation,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.", show_default=False)],
+    account: ACCOUNT = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scope",
+            metavar="SCOPE",
+            help="What it allows at most: read, edit, run, secrets, operate or manage. May be repeated; by default all.",
+        ),
+    ] = None,
+    only: Annotated[bool, typer.Option("--only-this-project", help="For the project of this command alone.")] = False,
+    days: Annotated[int, typer.Option("--days", min=1, max=366, help="How long it is valid.")] = 90,
+) -> int:
+    """Make a token and print it. It is stored as a hash, so this is the only time that anybody sees it.
+
+    Example: `fasttrack tokens create ci --account vision/nightly --scope read --scope run`
+    """
+    from fasttrack.clock import SystemClock
+    from fasttrack.workflow.accounts import find_account_named
+    from fasttrack.workflow.owner import local_caller
+    from fasttrack.workflow.tokens import create_token
+
+    scopes = _scopes(scope)
+    # Not `run`: a second try would make a second token, and tell the text of one of them to nobody.
+    async with call.opened(any_project=not only) as bench, bench.database.transaction() as db:
+        caller = await local_caller(db, bench.by)
+        made = await create_token(
+            db,
+            caller,
+            name=name,
+            account=(await find_account_named(db, caller, account)).id if account else None,
+            scopes=scopes,
+            only_project=bench.project if only else None,
+            lifetime=timedelta(days=days),
+            now=SystemClock().now(),
+        )
+    return _show(call, made)
+
+
+async def list_(call: Invocation, account: ACCOUNT = None) -> int:
+    """List the newest hundred tokens of an account: what they are for and when they end, never their text.
+
+    Example: `fasttrack tokens list --account vision/nightly`
+    """
+    from fasttrack.db import Db
+    from fasttrack.workflow.accounts import MOST_ON_A_PAGE, find_account_named
+    from fasttrack.workflow.owner import local_caller
+    from fasttrack.workflow.tokens import list_tokens
+
+    from ..view.words import moment
+
+    async with call.opened(any_project=True) as bench:
+
+        async def read(db: Db) -> list[Token]:
+            caller = await local_caller(db, bench.by)
+            wanted = (await find_account_named(db, caller, account)).id if account else None
+            return await list_tokens(db, caller, account=wanted, limit=MOST_ON_A_PAGE)
+
+        tokens = await bench.database.run(read)
+    if call.out.as_json:
+        call.out.document({"tokens": [_json(t) for t in tokens]})
+    elif tokens:
+        call.out.table(
+            ["token", "name", "scopes", "ends", "last used", "state"],
+            [
+                [str(t.id), t.name, ",".join(sorted(t.scopes)), moment(t.expires_at), moment(t.last_used_at), _state(t)]
+                for t in tokens
+            ],
+        )
+    else:
+        call.out.say("There are no tokens yet: `fasttrack tokens create NAME` makes one.")
+    return OK
+
+
+async def rotate(
+    call: Invocation,
+    token: ID,
+    overlap: Annotated[
+        int, typer.Option("--overlap-hours", min=0, max=168, help="How long the old one works beside the new one.")
+    ] = 24,
+) -> int:
+    """Make a token that takes the place of another, and print it. Both work for the overlap, then only the new one.
+
+    Example: `fasttrack tokens rotate 0193c0de-0000-7000-8000-000000000001 --overlap-hours 2`
+    """
+    from fasttrack.clock import SystemClock
+    from fasttrack.workflow.owner import local_caller
+    from fasttrack.workflow.tokens import rotate_token
+
+    async with call.opened(any_project=True) as bench, bench.database.transaction() as db:
+        caller = await local_caller(db, bench.by)
+        made = await rotate_token(db, caller, token, now=SystemClock().now(), overlap=timedelta(hours=overlap))
+    return _show(call, made)
+
+
+async def revoke(call: Invocation, token: ID) -> int:
+    """Have a token be worth nothing; it is refused everywhere within five seconds, on open streams too.
+
+    Example: `fasttrack tokens revoke 0193c0de-0000-7000-8000-000000000001`
+    """
+    from fasttrack.clock import SystemClock
+    from fasttrack.db import Db
+    from fasttrack.workflow.owner import local_caller
+    from fasttrack.workflow.tokens import revoke_token
+
+    async with call.opened(any_project=True) as bench:
+
+        async def work(db: Db) -> Token:
+            caller = await local_caller(db, bench.by)
+            return await revoke_token(db, caller, token, now=SystemClock().now())
+
+        revoked = await bench.database.run(work)
+    if call.out.as_json:
+        call.out.document({"token": _json(revoked)})
+    else:
+        call.out.say(f"revoked {revoked.name} of {revoked.account_name}")
+    return OK
+
+
+def _show(call: Invocation, made: CreatedToken) -> int:
+    from ..view.words import moment
+
+    if call.out.as_json:
+        call.out.document({"token": _json(made.token), "secret": made.secret.text})
+    else:
+        call.out.text(made.secret.text)
+        until = f" until {moment(made.token.expires_at)}" if made.token.expires_at else ""
+        call.out.say(f"{made.token.id} of {made.token.account_name}, valid{until}; it is not shown again")
+    return OK
+
+
+def _scopes(given: list[str] | None) -> frozenset[Permission]:
+    from fasttrack.domain.access import Permission
+    from fasttrack.errors import InvalidInput
+
+    try:
+        return frozenset(Permission(s) for s in given) if given else frozenset(Permission)
+    except ValueError:
+        raise InvalidInput(f"a scope is one of {', '.join(Permission)}") from None
+
+
+def _state(token: Token) -> str:
+    if token.revoked_at is not None:
+        return "revoked"
+    return "rotated" if token.rotated_to is not None else ""
+
+
+def _json(token: Token) -> dict[str, Any]:
+    names = (
+        "id", "name", "kind", "account_name", "only_project", "created_by", "created_at", "not_before", "expires_at",
+        "last_used_at", "revoked_at", "rotated_to",
+    )  # fmt: skip
+    return {name: getattr(token, name) for name in names} | {"scopes": sorted(token.scopes)}
+
+
+COMMANDS = (("create", create), ("list", list_), ("rotate", rotate), ("revoke", revoke))

@@ -1,0 +1,71 @@
+"""GraphQL over HTTP, server-sent events and sockets: bounded bodies, POST and JSON only, problems for what is neither."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from cross_web import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from strawberry.fastapi import GraphQLRouter
+
+from ..problems import problem
+from .context import Context
+
+
+class Router(GraphQLRouter[Context, None]):
+    """The route of GraphQL."""
+
+    most_bytes = 256 * 1024
+
+    def encode_json(self, data: object) -> bytes:
+        """Ten times as fast as the standard library."""
+        return orjson.dumps(data)
+
+    def decode_json(self, data: str | bytes) -> object:
+        """Refuses what is nested deeply, and half characters, as wrong JSON. :raises JSONDecodeError: it is none."""
+        return orjson.loads(data)
+
+    async def run(self, request: Any, context: Any = None, root_value: Any = None) -> Any:
+        """Answer a request, or serve a socket."""
+        if request.scope["type"] != "http":
+            return await super().run(request=request, context=context, root_value=root_value)
+        refusal = await self._refusal(request)
+        if refusal is not None:
+            return refusal
+        try:
+            return await super().run(request=request, context=context, root_value=root_value)
+        except HTTPException as error:
+            return problem(error.status_code, "GRAPHQL_BAD_REQUEST", str(error.reason))
+
+    async def _refusal(self, request: Request) -> Response | None:
+        """Why the request is not even read as GraphQL; `None`: it is, and its body is at hand."""
+        if request.method != "POST":
+            if self.graphql_ide is not None and "text/html" in request.headers.get("accept", ""):
+                return None
+            refusal = problem(405, "METHOD_NOT_ALLOWED", "GraphQL is asked by POST")
+            refusal.headers["Allow"] = "POST"
+            return refusal
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind != "application/json":
+            return problem(415, "NOT_JSON", "the request has to be application/json")
+        if not await self._has_read(request):
+            return problem(413, "BODY_TOO_LARGE", f"a request has at most {self.most_bytes} bytes")
+        if (await request.body()).lstrip()[:1] not in (b"{", b"["):
+            return problem(400, "GRAPHQL_BAD_REQUEST", "the body has to be a JSON object with a `query`")
+        return None
+
+    async def _has_read(self, request: Request) -> bool:
+        """Read the body, no further than its limit; whether it was within."""
+        length = request.headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > self.most_bytes:
+            return False
+        parts, size = [], 0
+        async for part in request.stream():
+            size += len(part)
+            if size > self.most_bytes:
+                return False
+            parts.append(part)
+        request._body = b"".join(parts)  # where `request.body()` looks first
+        return True

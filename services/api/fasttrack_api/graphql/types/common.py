@@ -1,0 +1,47 @@
+"""What several types share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import strawberry
+
+from fasttrack.domain.states import InstanceState, JobState
+
+
+@strawberry.interface(description="Something with a global id, which `node` finds again.")
+class Node:
+    """Whatever has a global id."""
+
+    id: strawberry.ID = strawberry.field(description="Its global id: opaque, never changes, at most 64 characters.")
+
+
+@strawberry.type(description="How many jobs are in a state.")
+class JobStateCount:
+    """Of one state."""
+
+    state: JobState = strawberry.field(description="The state.")
+    count: int = strawberry.field(description="How many jobs are in it; at least 1.")
+
+
+@strawberry.type(description="How many task instances are in a state.")
+class TaskInstanceStateCount:
+    """Of one state."""
+
+    state: InstanceState = strawberry.field(description="The state.")
+    count: int = strawberry.field(description="How many task instances are in it; at least 1.")
+
+
+@strawberry.type(description="A name with a text.")
+class NamedText:
+    """Such as an environment variable."""
+
+    name: str = strawberry.field(description="The name.")
+    value: str = strawberry.field(
+        description="The text. A reference to a secret, `${{ secrets.NAME }}`, stays one: no value is ever shown."
+    )
+
+
+def seconds(start: datetime | None, end: datetime | None) -> float | None:
+    """From one moment to the other, never less than 0; `None` if one of them has not come."""
+    return None if start is None or end is None else max((end - start).total_seconds(), 0.0)

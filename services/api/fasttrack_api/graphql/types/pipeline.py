@@ -1,0 +1,119 @@
+"""Pipelines: named, with their versions and jobs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from fasttrack.db.listings import JobFilter as Wanted
+from fasttrack.db.listings import PipelineListing, list_versions_of
+from fasttrack.errors import NotFound
+
+from ..context import Info
+from ..ids import Kind, to_global
+from ..paging import After, Before, Connection, First, Last, Listing
+from .common import Node
+from .job import Job, JobConnection
+from .listing import Filter, jobs_page
+from .version import Version, VersionConnection
+
+if TYPE_CHECKING:
+    from .project import Project
+
+_VERSIONS = Listing("v", int)
+
+
+@strawberry.type(description="A pipeline: a name, the versions that were published under it, and their jobs.")
+class Pipeline(Node):
+    """A pipeline."""
+
+    uuid: strawberry.ID = strawberry.field(description="Its UUID, as the command line and REST use it.")
+    name: str = strawberry.field(description="Its name, unique among the project's pipelines that are not archived.")
+    latest_version_number: int = strawberry.field(description="The number of its newest version; 0: it has none.")
+    job_count: int = strawberry.field(description="How many jobs it has had: the number of its newest one.")
+    created_by: str = strawberry.field(description="Who made it.")
+    created_at: datetime = strawberry.field(description="When it was made.")
+    is_paused: bool = strawberry.field(description="Whether it starts nothing until it is resumed.")
+    paused_at: datetime | None = strawberry.field(description="Since when it starts nothing; null: it is not paused.")
+    archived_at: datetime | None = strawberry.field(description="When it was archived; null: it is live.")
+    record: strawberry.Private[PipelineListing]
+
+    @classmethod
+    def of(cls, record: PipelineListing) -> Pipeline:
+        """As the schema shows it."""
+        return cls(
+            id=strawberry.ID(to_global(Kind.PIPELINE, record.id)),
+            uuid=strawberry.ID(str(record.id)),
+            name=record.name,
+            latest_version_number=record.latest_version,
+            job_count=record.latest_job,
+            created_by=record.created_by,
+            created_at=record.created_at,
+            is_paused=record.paused_at is not None,
+            paused_at=record.paused_at,
+            archived_at=record.archived_at,
+            record=record,
+        )
+
+    @strawberry.field(description="The project it belongs to.")
+    async def project(self, info: Info) -> Annotated[Project, strawberry.lazy(".project")]:
+        """Its project."""
+        from .project import Project
+
+        found = await info.context.loaders.projects.load(self.record.project_id)
+        assert found is not None
+        return Project.of(found)
+
+    @strawberry.field(description="Its newest version; null if it has none.")
+    async def latest_version(self, info: Info) -> Version | None:
+        """Its newest version."""
+        key = (self.record.id, self.latest_version_number)
+        found = await info.context.loaders.numbered_versions.load(key)
+        return Version.of(found) if found is not None else None
+
+    @strawberry.field(description="Its version of that number; an error with the code NOT_FOUND if there is none.")
+    async def version(
+        self, info: Info, number: Annotated[int, strawberry.argument(description="The version's number, from 1.")]
+    ) -> Version:
+        """One of its versions."""
+        found = await info.context.loaders.numbered_versions.load((self.record.id, number))
+        if found is None:
+            raise NotFound("the pipeline has no such version")
+        return Version.of(found)
+
+    @strawberry.field(description="Its versions, the newest first.")
+    async def versions(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> VersionConnection:
+        """A page of its versions."""
+        window = _VERSIONS.window(first, after, last, before, most=info.context.page_size)
+        async with info.context.reading() as db:
+            page = await list_versions_of(db, self.record.id, window)
+        return VersionConnection(**_VERSIONS.parts(page, window, Version.of, lambda v: (v.number,)))
+
+    @strawberry.field(description="Its newest job; null if it has none, or that one is not kept any more.")
+    async def last_job(self, info: Info) -> Job | None:
+        """Its newest job."""
+        found = await info.context.loaders.last_jobs.load(self.record.id)
+        return Job.of(found) if found is not None else None
+
+    @strawberry.field(description="Its jobs, the newest first.")
+    async def jobs(
+        self,
+        info: Info,
+        filter: Filter = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> JobConnection:
+        """A page of its jobs."""
+        within = Wanted(project=self.record.project_id, pipeline=self.record.id)
+        return await jobs_page(info.context, within, filter, first, after, last, before)
+
+
+@strawberry.type(name="PipelineConnection", description="One page of pipelines.")
+class PipelineConnection(Connection[Pipeline]):
+    """A page."""

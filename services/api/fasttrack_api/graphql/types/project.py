@@ -1,0 +1,208 @@
+"""Projects: what pipelines, jobs, limits and secrets belong to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from fasttrack.db.limits import list_limits
+from fasttrack.db.listings import (
+    BY_AGE,
+    BY_AGE_DOWN,
+    BY_NAME,
+    BY_NAME_DOWN,
+    PipelineListing,
+    ProjectListing,
+    list_pipelines_of,
+)
+from fasttrack.db.listings import JobFilter as Wanted
+from fasttrack.db.pipelines import find_pipeline
+from fasttrack.db.secrets import list_secrets
+from fasttrack.domain.access import Permission
+from fasttrack.domain.states import JobState
+from fasttrack.errors import InvalidInput, NotFound
+
+from ..context import Info
+from ..ids import Kind, to_global
+from ..paging import After, Before, Connection, First, Last, Listing
+from .common import JobStateCount, Node
+from .enums import LimitScope, PipelineOrder
+from .job import JobConnection
+from .listing import Filter, jobs_page
+from .pipeline import Pipeline, PipelineConnection
+
+_BY_NAME = Listing("pn", str, UUID)
+_BY_AGE = Listing("pa", UUID)
+_ORDERS = {
+    PipelineOrder.NAME: (BY_NAME, _BY_NAME),
+    PipelineOrder.NAME_DESC: (BY_NAME_DOWN, _BY_NAME),
+    PipelineOrder.CREATED: (BY_AGE, _BY_AGE),
+    PipelineOrder.CREATED_DESC: (BY_AGE_DOWN, _BY_AGE),
+}
+_LONGEST_SEARCH = 200
+
+
+@strawberry.input(description="Which pipelines; what is left out plays no part.")
+class PipelineFilter:
+    """Of a project."""
+
+    search: str | None = strawberry.field(
+        default=None,
+        description="Those whose name has this in it, in upper or lower case; at most 200 characters. Null: any.",
+    )
+    is_paused: bool | None = strawberry.field(
+        default=None, description="True: those that are paused; false: those that are not. Null: both."
+    )
+    is_archived: bool = strawberry.field(
+        default=False, description="True: those that are archived, instead of those that are live."
+    )
+
+
+@strawberry.type(description="How many tasks of something may have a session at once.")
+class Limit:
+    """Of a project, a resource group or a pool."""
+
+    scope: LimitScope = strawberry.field(description="What it is of.")
+    name: str = strawberry.field(description="The resource group or pool; empty for the project itself.")
+    slots: int = strawberry.field(description="How many at once; 0: none starts.")
+    used: int = strawberry.field(description="How many are taken; above `slots` after it was lowered.")
+    waiting: int = strawberry.field(description="How many tasks wait for it, counted up to 10,000.")
+
+
+@strawberry.type(description="A secret. Its value can be replaced, and is never shown.")
+class Secret:
+    """Of a project."""
+
+    name: str = strawberry.field(description="Its name: tasks write `${{ secrets.NAME }}`.")
+    updated_by: str = strawberry.field(description="Who stored it last.")
+    updated_at: datetime = strawberry.field(description="When it was stored last.")
+
+
+@strawberry.type(description="A project: a place of its own, seen by its members only.")
+class Project(Node):
+    """A project."""
+
+    uuid: strawberry.ID = strawberry.field(description="Its UUID, as REST uses it.")
+    name: str = strawberry.field(description="Its name.")
+    created_at: datetime = strawberry.field(description="When it was made.")
+    record: strawberry.Private[ProjectListing]
+
+    @classmethod
+    def of(cls, record: ProjectListing) -> Project:
+        """As the schema shows it."""
+        return cls(
+            id=strawberry.ID(to_global(Kind.PROJECT, record.id)),
+            uuid=strawberry.ID(str(record.id)),
+            name=record.name,
+            created_at=record.created_at,
+            record=record,
+        )
+
+    @strawberry.field(description="What you may do in it.")
+    def viewer_permissions(self, info: Info) -> list[Permission]:
+        """What the caller may do."""
+        return [p for p in Permission if info.context.caller.may(p, self.record.id)]
+
+    @strawberry.field(description="Its pipelines.")
+    async def pipelines(
+        self,
+        info: Info,
+        filter: Annotated[
+            PipelineFilter | None, strawberry.argument(description="Which ones; null: the live ones.")
+        ] = None,
+        order: Annotated[
+            PipelineOrder, strawberry.argument(description="In which order. A cursor holds for one order only.")
+        ] = PipelineOrder.NAME,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> PipelineConnection:
+        """A page of its pipelines."""
+        wanted = filter or PipelineFilter()
+        search = wanted.search or ""
+        if len(search) > _LONGEST_SEARCH:
+            raise InvalidInput(f"a search has at most {_LONGEST_SEARCH} characters")
+        by, listing = _ORDERS[order]
+        window = listing.window(first, after, last, before, most=info.context.page_size)
+        async with info.context.reading() as db:
+            page = await list_pipelines_of(
+                db,
+                self.record.id,
+                window,
+                order=by,
+                search=search.replace("\0", ""),
+                is_paused=wanted.is_paused,
+                is_archived=wanted.is_archived,
+            )
+
+        def key(pipeline: PipelineListing) -> tuple[object, ...]:
+            return (pipeline.name, pipeline.id) if listing is _BY_NAME else (pipeline.id,)
+
+        return PipelineConnection(**listing.parts(page, window, Pipeline.of, key))
+
+    @strawberry.field(description="Its live pipeline of that name; an error with the code NOT_FOUND if there is none.")
+    async def pipeline(
+        self, info: Info, name: Annotated[str, strawberry.argument(description="The pipeline's name.")]
+    ) -> Pipeline:
+        """The pipeline of that name."""
+        async with info.context.reading() as db:
+            record = await find_pipeline(db, self.record.id, name)
+        found = await info.context.loaders.pipelines.load(record.id) if record is not None else None
+        if found is None:
+            raise NotFound("the project has no such pipeline")
+        return Pipeline.of(found)
+
+    @strawberry.field(description="Its jobs, the newest first.")
+    async def jobs(
+        self,
+        info: Info,
+        filter: Filter = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> JobConnection:
+        """A page of its jobs."""
+        return await jobs_page(info.context, Wanted(project=self.record.id), filter, first, after, last, before)
+
+    @strawberry.field(
+        description="How many of its jobs are in each state that is not final; states that none is in are left out."
+    )
+    async def open_job_counts(self, info: Info) -> list[JobStateCount]:
+        """Its jobs that are not over, by state."""
+        counts = await info.context.loaders.open_jobs.load(self.record.id) or {}
+        return [JobStateCount(state=s, count=counts[s]) for s in JobState if s in counts]
+
+    @strawberry.field(
+        description="Its limits by scope and name, with what is used and who waits.", metadata={"cost": 5, "size": 10}
+    )
+    async def limits(self, info: Info) -> list[Limit]:
+        """Its limits."""
+        async with info.context.reading() as db:
+            found = await list_limits(db, self.record.id)
+        return [
+            Limit(
+                scope=LimitScope(limit.scope),
+                name=limit.name,
+                slots=limit.slots,
+                used=limit.used,
+                waiting=limit.waiting,
+            )
+            for limit in found
+        ]
+
+    @strawberry.field(description="Its secrets by name, never their values.", metadata={"size": 20})
+    async def secrets(self, info: Info) -> list[Secret]:
+        """Its secrets."""
+        async with info.context.reading() as db:
+            found = await list_secrets(db, self.record.id)
+        return [Secret(name=s.name, updated_by=s.updated_by, updated_at=s.updated_at) for s in found]
+
+
+@strawberry.type(name="ProjectConnection", description="One page of projects.")
+class ProjectConnection(Connection[Project]):
+    """A page."""

@@ -1,0 +1,137 @@
+"""From what an address names to the thing itself, among what the caller may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Path, Query
+from starlette.requests import Request
+
+from fasttrack.db import Db
+from fasttrack.db.jobs import JobRecord, find_job
+from fasttrack.db.pipelines import PipelineRecord, find_pipeline
+from fasttrack.db.visible import ProjectRecord, find_visible_project, project_of_job, project_of_pipeline
+from fasttrack.domain.access import Caller, Permission
+from fasttrack.errors import NotFound
+from fasttrack.ids import JobId, PipelineId, ProjectId
+
+from ..auth import caller_of
+from ..parts import Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: who calls, and the parts of the process."""
+
+    parts: Parts
+    caller: Caller
+    request: Request
+
+    async def still(self, permission: Permission, project: ProjectId) -> None:
+        """Pass if they still may, by what is stored now: for answers that take long.
+
+        :raises Unauthenticated: nobody knows them any more. :raises NotFound: they may not read the project any more.
+        :raises Forbidden: they may read it, but not do this.
+        """
+        (await caller_of(self.request)).require(permission, project)
+
+
+async def _call_of(request: Request) -> Call:
+    return Call(Parts.of(request), await caller_of(request), request)
+
+
+OfCaller = Annotated[Call, Depends(_call_of)]
+InProject = Annotated[
+    str | None,
+    Query(
+        alias="project",
+        min_length=1,
+        max_length=64,
+        description="The project's name; unset is the one of the server's settings.",
+        examples=["default"],
+    ),
+]
+Limited = Annotated[int, Query(alias="limit", ge=1, le=500, description="At most this many.")]
+AnId = Annotated[UUID | None, Query(alias="after", description="`next` of the page before: only what follows it.")]
+AJob = Annotated[
+    str,
+    Path(alias="job", max_length=255, description="The job's id.", examples=["01936f2e-7a10-7c3e-9d55-0a1b2c3d4e5f"]),
+]
+APipeline = Annotated[
+    str,
+    Path(
+        alias="pipeline",
+        max_length=255,
+        description="The pipeline's id, or its name in the project.",
+        examples=["train"],
+    ),
+]
+
+
+async def the_project(db: Db, call: Call, name: str | None, permission: Permission = Permission.READ) -> ProjectId:
+    """The project of that name or id; by default the one of the settings.
+
+    :raises NotFound: there is none that the caller may see. :raises Forbidden: they may not do this there.
+    """
+    found = await the_project_record(db, call, call.parts.settings.project if name is None else name)
+    call.caller.require(permission, found.id)
+    return found.id
+
+
+async def the_project_record(db: Db, call: Call, name: str) -> ProjectRecord:
+    """The project of that name or id. :raises NotFound: there is none that the caller may see."""
+    found = await find_visible_project(db, _as_id(name) or name, call.caller.projects)
+    if found is None:
+        raise NotFound(f"there is no project {name[:80]!r}")
+    return found
+
+
+async def the_pipeline(
+    db: Db, call: Call, what: str, project: str | None, permission: Permission = Permission.READ
+) -> tuple[ProjectId, PipelineRecord]:
+    """The live pipeline of that id, or of that name in the project.
+
+    :raises NotFound: there is none that the caller may see. :raises Forbidden: they may not do this to it.
+    """
+    missing = NotFound(f"there is no pipeline {what[:80]!r}")
+    identifier = _as_id(what)
+    located = None
+    if identifier is not None:
+        located = await project_of_pipeline(db, PipelineId(identifier), call.caller.projects)
+    where, name = located or (await the_project(db, call, project), what)
+    found = await find_pipeline(db, where, name)
+    if found is None:
+        raise missing
+    call.caller.require(permission, where, what="pipeline")
+    return where, found
+
+
+async def the_job(
+    db: Db, call: Call, what: str, permission: Permission = Permission.READ
+) -> tuple[ProjectId, JobRecord]:
+    """The job of that id.
+
+    :raises NotFound: there is none that the caller may see. :raises Forbidden: they may not do this to it.
+    """
+    missing = NotFound(f"there is no job {what[:80]!r}")
+    identifier = _as_id(what)
+    if identifier is None:
+        raise missing
+    project = await project_of_job(db, JobId(identifier), call.caller.projects)
+    found = None if project is None else await find_job(db, project, JobId(identifier))
+    if project is None or found is None:
+        raise missing
+    call.caller.require(permission, project, what="job")
+    return project, found
+
+
+def _as_id(text: str) -> UUID | None:
+    """The id that the text is, written as we write ids."""
+    if len(text) != 36:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

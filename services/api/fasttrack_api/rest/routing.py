@@ -1,0 +1,178 @@
+"""How a route of the REST API reads a request and answers it: strict JSON, no unknown parameter, an `ETag` on reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+MAX_DEPTH = 32
+MAX_VALUES = 50_000
+_BIGGEST = 2**63 - 1
+
+
+class Route(APIRoute):
+    """A route of `/api/v1`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        takes_json = self.body_field is not None
+        known = frozenset(_query_names(self.dependant))
+
+        async def handle(request: Request) -> Response:
+            _require_known(request, known)
+            if takes_json:
+                request = _StrictRequest(request.scope, request.receive)  # what has read the body must be what has it
+                await _require_json(request)
+            answer = await handler(request)
+            return _with_etag(request, answer) if request.method == "GET" else answer
+
+        return handle
+
+
+class _StrictRequest(Request):
+    """A request whose JSON says one thing only, in a bounded way."""
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            self._json = strict_json(await self.body())
+        return self._json
+
+
+def strict_json(data: bytes) -> Any:
+    """The value that the JSON text stands for.
+
+    :raises HTTPException: 400 when it is no JSON, has a key twice, numbers or characters that cannot be stored, or more
+        levels or values than anything here needs.
+    """
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=_pairs, parse_constant=_no_number)
+        _require_storable(value)
+    except RecursionError:
+        raise _refused(f"it is nested more than {MAX_DEPTH} deep") from None
+    except UnicodeDecodeError:
+        raise _refused("it is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise _refused(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except _Unfit as error:
+        raise _refused(str(error)) from None
+    except ValueError:
+        raise _refused("it holds a number with too many digits") from None
+    return value
+
+
+class _Unfit(ValueError):
+    """JSON, but not what is taken."""
+
+
+def _refused(why: str) -> HTTPException:
+    return HTTPException(400, f"the body is not JSON that can be taken: {why}")
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _Unfit(f"the key {twice[:80]!r} is there twice")
+    return made
+
+
+def _no_number(text: str) -> Any:
+    raise _Unfit(f"{text} is no number")
+
+
+def _require_storable(value: Any) -> None:
+    """Pass if every part can be stored; looked at without recursion, which a hostile body would exhaust."""
+    count = 0
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        following: list[Any] = []
+        for item in level:
+            match item:
+                case dict():
+                    following += [*item.keys(), *item.values()]
+                case list():
+                    following += item
+                case str():
+                    _require_text(item)
+                case bool() | None:
+                    pass
+                case int() if abs(item) > _BIGGEST:
+                    raise _Unfit("it holds a whole number beyond 64 bits")
+                case float() if not math.isfinite(item):
+                    raise _Unfit("it holds a number beyond what a float has")
+        count += len(following)
+        if count > MAX_VALUES:
+            raise _Unfit(f"it has more than {MAX_VALUES} values")
+        if not following:
+            return
+        level = following
+    raise _Unfit(f"it is nested more than {MAX_DEPTH} deep")
+
+
+def _require_text(text: str) -> None:
+    if "\0" in text:
+        raise _Unfit("a text holds the character NUL")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise _Unfit("a text holds half a character (a lone surrogate)") from None
+
+
+def _query_names(dependant: Any) -> list[str]:
+    return [field.alias for field in dependant.query_params] + [
+        name for inner in dependant.dependencies for name in _query_names(inner)
+    ]
+
+
+def _require_known(request: Request, known: frozenset[str]) -> None:
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        raise RequestValidationError(
+            [
+                {"type": "extra", "loc": ("query", name[:80]), "msg": f"this address has no such parameter; {has}"}
+                for name in unknown[:5]
+            ]
+        )
+
+
+async def _require_json(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and (kind or await request.body()):
+        raise HTTPException(415, "this address takes a body of application/json")
+
+
+def _with_etag(request: Request, answer: Response) -> Response:
+    """The answer with the tag of what it says, or nothing but the tag if the caller has that already."""
+    body = getattr(answer, "body", None)
+    if answer.status_code != 200 or not isinstance(body, bytes):
+        return answer
+    tag = answer.headers.get("etag")
+    if tag is None:
+        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        answer.headers["ETag"] = tag
+    if "cache-control" not in answer.headers:
+        answer.headers["Cache-Control"] = "private, no-cache"
+    if holds(request.headers.get("if-none-match"), tag):
+        kept = {n: v for n, v in answer.headers.items() if n in ("etag", "cache-control", "vary", "location")}
+        return Response(status_code=304, headers=kept)
+    return answer
+
+
+def holds(header: str | None, tag: str) -> bool:
+    """Whether an `If-Match` or `If-None-Match` names the tag."""
+    if header is None:
+        return False
+    given = [part.strip().removeprefix("W/") for part in header.split(",")]
+    return "*" in given or tag.removeprefix("W/") in given

@@ -1,0 +1,58 @@
+"""Secrets by name. Values go in and never come out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from fasttrack.db.secrets import delete_secret as delete_stored
+from fasttrack.db.secrets import list_secrets as list_stored
+from fasttrack.db.secrets import put_secret
+from fasttrack.domain.access import Permission
+from fasttrack.errors import InvalidInput, NotFound
+
+from . import models
+from .reach import InProject, OfCaller, the_project
+from .routing import Route
+
+router = APIRouter(prefix="/api/v1/secrets", tags=["secrets"], route_class=Route)
+
+_MOST_BYTES = 64 * 1024
+SecretName = Annotated[
+    str,
+    Path(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$",
+        description="1 to 64 letters, digits and `_`, not beginning with a digit.",
+        examples=["HUB_TOKEN"],
+    ),
+]
+
+
+@router.get("", summary="List secrets")
+async def list_secrets(call: OfCaller, project: InProject = None) -> list[models.Secret]:
+    """The names of the project's secrets, with who set them last and when; never their values."""
+    async with call.parts.database.transaction() as db:
+        found = await list_stored(db, await the_project(db, call, project))
+    return [models.Secret.model_validate(secret) for secret in found]
+
+
+@router.put("/{name}", summary="Store a secret", status_code=204)
+async def set_secret(call: OfCaller, name: SecretName, given: models.SecretBody, project: InProject = None) -> Response:
+    """Store a secret, or replace its value. A task reads it as `${{ secrets.NAME }}`."""
+    if len(given.value.encode()) > _MOST_BYTES:
+        raise InvalidInput(f"the value is longer than {_MOST_BYTES // 1024} KiB, the most a secret can have")
+    async with call.parts.database.transaction() as db:
+        where = await the_project(db, call, project, Permission.SECRETS)
+        await put_secret(db, call.parts.box, where, name, given.value, by=call.caller.name)
+    return Response(status_code=204)
+
+
+@router.delete("/{name}", summary="Forget a secret", status_code=204)
+async def delete_secret(call: OfCaller, name: SecretName, project: InProject = None) -> Response:
+    """Forget a secret. Runs that still need it are refused."""
+    async with call.parts.database.transaction() as db:
+        where = await the_project(db, call, project, Permission.SECRETS)
+        if not await delete_stored(db, where, name):
+            raise NotFound(f"there is no secret named {name}")
+    return Response(status_code=204)

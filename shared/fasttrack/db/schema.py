@@ -1,0 +1,6 @@
+"""The whole schema: whoever imports this knows every table."""
+
+from . import access_tables
+from .tables import metadata
+
+__all__ = ["access_tables", "metadata"]

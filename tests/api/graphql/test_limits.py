@@ -1,0 +1,328 @@
+"""The zoo of hostile requests: each is refused with a code, in little time, and with little said in the log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from fasttrack.settings import Settings
+from fasttrack_api.graphql.ids import Kind
+from tests.api.graphql.conftest import Asking, gid
+from tests.engine import Engine
+from tests.factories import a_file
+
+MOST_CPU = 0.1
+DEEP_FIELDS = '{ project(name: "default") ' + "{ pipelines { nodes { project " * 6 + "{ name }" + "} } } " * 6 + "}"
+ALIASES = "{" + " ".join(f"a{n}: viewer {{ name }}" for n in range(200)) + "}"
+SAME = "{ viewer {" + " name" * 900 + "} }"
+DOUBLING = (
+    "{ ...f0 } "
+    + " ".join(f"fragment f{n} on Query {{ ...f{n + 1} ...f{n + 1} }}" for n in range(14))
+    + " fragment f14 on Query { viewer { name } }"
+)
+CHAIN = "{ viewer { ...f0 } } " + " ".join(f"fragment f{n} on Viewer {{ ...f{n + 1} }}" for n in range(200))
+DEEP_FRAGMENTS = (
+    '{ project(name: "default") { ...f0 } } '
+    + " ".join(
+        f"fragment f{n} on Project {{ pipelines {{ nodes {{ project {{ ...f{n + 1} }} }} }} }}" for n in range(8)
+    )
+    + " fragment f8 on Project { name }"
+)
+INLINE = "{ viewer " + "{ ... on Viewer " * 100 + "{ name }" + "}" * 100 + "}"
+NESTED_PAGES = (
+    """{ projects(first: 100) { nodes { pipelines(first: 100) { nodes { jobs(first: 100) { nodes { id } } } } } } }"""
+)
+
+REFUSED: dict[str, tuple[str, str]] = {
+    "S21 10,000 aliases": ("{" + " ".join(f"a{n}: viewer {{ name }}" for n in range(10_000)) + "}", "GRAPHQL_INVALID"),
+    "S21 200 aliases": (ALIASES, "QUERY_TOO_WIDE"),
+    "S22 the same field a thousand times": (SAME, "QUERY_TOO_WIDE"),
+    "S23 fragments that double": (DOUBLING, "QUERY_TOO_WIDE"),
+    "S23 fragments in a long chain": (CHAIN, "QUERY_TOO_WIDE"),
+    "S23 a fragment that contains itself": ("{ ...f } fragment f on Query { viewer { name } ...f }", "QUERY_TOO_DEEP"),
+    "S24 deep by fields": (DEEP_FIELDS, "QUERY_TOO_DEEP"),
+    "S24 deep by fragments": (DEEP_FRAGMENTS, "QUERY_TOO_DEEP"),
+    "S24 deep by inline fragments": (INLINE, "QUERY_TOO_DEEP"),
+    "S24 depth 2,000": ("{a" * 2000 + "}" * 2000, "GRAPHQL_INVALID"),
+    "S24 depth 600": ("{a" * 600 + "}" * 600, "GRAPHQL_INVALID"),
+    "S24 depth 150": ("{a" * 150 + "}" * 150, "QUERY_TOO_DEEP"),
+    "S24 a deep value": ("{ nodes(ids: " + "[" * 30 + "]" * 30 + ") { id } }", "QUERY_TOO_DEEP"),
+    "S25 a huge page": ("{ projects(first: 1000000000) { nodes { id } } }", "PAGE_SIZE"),
+    "S25 a page beyond numbers": ("{ projects(first: 99999999999999999999999) { nodes { id } } }", "PAGE_SIZE"),
+    "S25 a negative page": ("{ projects(last: -1) { nodes { id } } }", "PAGE_SIZE"),
+    "S25 pages in pages": (NESTED_PAGES, "QUERY_TOO_EXPENSIVE"),
+    "S27 5,000 directives": ("{ viewer " + "@a " * 5000 + "{ name } }", "GRAPHQL_INVALID"),
+    "S27 900 directives": ("{ viewer " + "@a " * 900 + "{ name } }", "GRAPHQL_INVALID"),
+    "21 fields at the top": ("{" + " ".join(f"a{n}: viewer {{ name }}" for n in range(21)) + "}", "QUERY_TOO_WIDE"),
+    "no GraphQL at all": ("\x00\x01 DROP TABLE job", "GRAPHQL_INVALID"),
+    "an unknown field": ("{ nothing }", "GRAPHQL_INVALID"),
+    "introspection without an end": (
+        "{ __schema " + "{ types { fields { type " * 6 + "{ name }" + " } } }" * 6 + " }",
+        "QUERY_TOO_DEEP",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(REFUSED))
+async def test_it_is_refused_cheaply_and_quietly(case: str, ask: Asking, statements: Callable[[], Any]) -> None:
+    query, code = REFUSED[case]
+    await ask("{ viewer { name } }")  # what is built once is no part of the price
+    spent = []
+    for blanks in range(3):  # a text of its own each time, so that nothing is kept from the time before
+        with capture_logs() as logs, statements() as count:
+            began = time.process_time()
+            body = await ask.raw(query + " " * blanks)
+            spent.append(time.process_time() - began)
+    assert body["data"] is None
+    assert {e["extensions"]["code"] for e in body["errors"]} == {code}
+    assert len(body["errors"]) <= 20
+    assert all(len(e["message"]) <= 400 for e in body["errors"])
+    assert min(spent) <= MOST_CPU
+    assert sum(len(str(line)) for line in logs) <= 2000
+    assert count[0] == 0
+
+
+@pytest.mark.parametrize("number", [10**9, -1, 0, 101])
+async def test_a_page_is_bounded_also_by_a_variable(ask: Asking, number: int, statements: Callable[[], Any]) -> None:
+    with statements() as count:
+        assert await ask.code("query($n: Int) { projects(first: $n) { nodes { id } } }", n=number) == "PAGE_SIZE"
+    assert count[0] == 0
+
+
+async def test_a_variables_default_counts(ask: Asking) -> None:
+    assert await ask.code("query($n: Int = 1000) { projects(first: $n) { nodes { id } } }") == "PAGE_SIZE"
+
+
+async def test_the_cost_is_told_and_can_be_asked_before(ask: Asking, statements: Callable[[], Any]) -> None:
+    query = "query($n: Int) { projects(first: $n) { nodes { pipelines(first: 10) { nodes { name } } } } }"
+    body = await ask.raw(query, {"n": 20})
+    # The connection, 20 projects, 20 connections, 200 pipelines.
+    assert body["extensions"]["cost"] == {"requested": 241, "limit": 10_000}
+    with statements() as count:
+        asked = await ask.raw(query, {"n": 20}, extensions={"costOnly": True})
+    assert asked == {"data": None, "extensions": {"cost": {"requested": 241, "limit": 10_000}}}
+    assert count[0] == 0
+    through = "query { ...f } fragment f on Query { projects(first: 20) { edges { node { ...g } } } } "
+    through += "fragment g on Project { pipelines(first: 10) { nodes { name } } }"
+    assert (await ask.raw(through))["extensions"]["cost"]["requested"] == 241
+
+
+async def test_the_standard_introspection_passes_and_costs_nothing(ask: Asking) -> None:
+    from graphql import get_introspection_query
+
+    body = await ask.raw(get_introspection_query())
+    assert len(body["data"]["__schema"]["types"]) > 50
+    assert body["extensions"]["cost"]["requested"] == 0
+
+
+async def post(client: httpx.AsyncClient, content: bytes, kind: str = "application/json") -> httpx.Response:
+    return await client.post("/graphql", content=content, headers={"Content-Type": kind})
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b'{"query": "{ viewer { name } }", "variables": {"x": "' + b"x" * 300_000 + b'"}}', "application/json", 413),
+        (
+            b'{"query": "{ viewer { name } }", "variables": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+            "application/json",
+            400,
+        ),
+        (b'{"query": "{ viewer { name } }", "variables": {"x": "\\ud800"}}', "application/json", 400),
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b'"x"', "application/json", 400),
+        (b'{"query": 3}', "application/json", 400),
+        (b'{"query": "{ viewer { name } }", "variables": [1]}', "application/json", 400),
+        (b'{"query": "{ viewer { name } }", "operationName": 3}', "application/json", 400),
+        (orjson.dumps([{"query": "{ viewer { name } }"}] * 1000), "application/json", 400),
+        (b'{"query": "query a { viewer { name } } query b { viewer { name } }"}', "application/json", 200),
+        (b"query=%7Bviewer%7D", "application/x-www-form-urlencoded", 415),
+        (b"{ viewer { name } }", "text/plain", 415),
+        (b'{"query": "{ viewer { name } }"}', "multipart/form-data; boundary=x", 415),
+        (b'{"query": "{ viewer { name } }"}', "", 415),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, str | int) else str(value[:40]),
+)
+async def test_a_body_that_is_no_request_is_a_problem(
+    ask: Asking, client: httpx.AsyncClient, content: bytes, kind: str, status: int
+) -> None:
+    await ask("{ viewer { name } }")
+    with capture_logs() as logs:
+        began = time.process_time()
+        answer = await post(client, content, kind)
+        spent = time.process_time() - began
+    assert answer.status_code == status, answer.text
+    assert spent <= MOST_CPU
+    assert len(answer.content) < 1000
+    assert sum(len(str(line)) for line in logs) <= 2000
+    if status != 200:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"]
+
+
+async def test_a_body_without_a_length_is_bounded_too(ask: Asking, client: httpx.AsyncClient) -> None:
+    async def endless() -> Any:
+        for _ in range(1000):
+            yield b"x" * 10_000
+
+    answer = await client.post("/graphql", content=endless(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "BODY_TOO_LARGE")
+
+
+async def test_many_variables_that_nobody_asked_for_are_passed_over(ask: Asking) -> None:
+    began = time.process_time()
+    await ask("{ viewer { name } }", **{f"v{n}": n for n in range(10_000)})
+    assert time.process_time() - began <= 0.2
+
+
+async def test_a_mutation_is_never_run_by_get(ask: Asking, client: httpx.AsyncClient) -> None:
+    answer = await client.get("/graphql", params={"query": 'mutation { createProject(input: {name: "x"}) { isNew } }'})
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert (await client.put("/graphql", json={"query": "{ viewer { name } }"})).status_code == 405
+    assert [p["name"] for p in (await ask("{ projects { nodes { name } } }"))["projects"]["nodes"]] == ["default"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "query"),
+    [
+        (
+            {"f": {"createdFrom": "yesterday"}},
+            'query($f: JobFilter) { project(name: "default") { jobs(filter: $f) { nodes { id } } } }',
+        ),
+        (
+            {"f": {"states": ["NOPE"]}},
+            'query($f: JobFilter) { project(name: "default") { jobs(filter: $f) { nodes { id } } } }',
+        ),
+        (
+            {"n": 2**40},
+            'query($n: Int!) { project(name: "default") { pipeline(name: "x") { version(number: $n) { id } } } }',
+        ),
+        ({"n": "x"}, "query($n: Int!) { projects(first: $n) { nodes { id } } }"),
+        ({}, "query($n: Int!) { projects(first: $n) { nodes { id } } }"),
+    ],
+)
+async def test_a_wrong_variable_is_the_clients_mistake(ask: Asking, variables: dict[str, Any], query: str) -> None:
+    with capture_logs() as logs:
+        body = await ask.raw(query, variables)
+    assert [e["extensions"]["code"] for e in body["errors"]] == ["GRAPHQL_INVALID"]
+    assert _told(logs) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ('{ project(name: "a\\u0000b") { id } }', "INVALID_INPUT"),
+        ('{ project(name: "default") { pipelines(filter: {search: "\\u0000"}) { nodes { id } } } }', None),
+        ('{ projects(after: "AAAA") { nodes { id } } }', "CURSOR_INVALID"),
+        ('{ projects(after: "") { nodes { id } } }', "CURSOR_INVALID"),
+        ("{ projects(first: 1, last: 1) { nodes { id } } }", "INVALID_INPUT"),
+        ("{ project { id } }", "INVALID_INPUT"),
+        (
+            '{ project(name: "default") { jobs(filter: {createdFrom: "0001-01-01T00:00:00Z"}) { nodes { id } } } }',
+            "INVALID_INPUT",
+        ),
+        (
+            '{ project(name: "default") { jobs(filter: {createdBefore: "9999-12-31T23:59:59Z"}) { nodes { id } } } }',
+            "INVALID_INPUT",
+        ),
+    ],
+)
+async def test_odd_values_are_refused_or_harmless(ask: Asking, query: str, code: str | None) -> None:
+    with capture_logs() as logs:
+        body = await ask.raw(query)
+    assert [e["extensions"]["code"] for e in body.get("errors", [])] == ([code] if code else [])
+    assert _told(logs) == []
+
+
+async def test_a_cursor_holds_for_its_own_list_only(ask: Asking, engine: Engine) -> None:
+    await engine.submit(a_file({"a": ""}))
+    data = await ask('{ project(name: "default") { jobs { pageInfo { endCursor } } } }')
+    cursor = data["project"]["jobs"]["pageInfo"]["endCursor"]
+    query = 'query($c: String) { project(name: "default") { pipelines(after: $c) { nodes { id } } } }'
+    assert await ask.code(query, c=cursor) == "CURSOR_INVALID"
+
+
+async def test_a_fault_of_ours_is_masked_and_found_in_the_log(
+    ask: Asking, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fasttrack_api.graphql import queries
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("SELECT secret FROM /etc/passwd")
+
+    monkeypatch.setattr(queries, "find_visible_project", broken)
+    with capture_logs() as logs:
+        body = await ask.raw('{ project(name: "a") { id } b: project(name: "b") { id } }')
+    error = body["errors"][0]
+    number = error["extensions"]["errorId"]
+    assert error["message"] == f"something went wrong here; the log has it as {number}"
+    assert error["extensions"] == {"code": "INTERNAL", "retryable": False, "errorId": number}
+    assert "passwd" not in str(body)
+    assert [line["error_id"] for line in _told(logs)] == [number]
+
+
+async def test_what_takes_too_long_is_ended_and_may_be_tried_again(
+    ask: Asking, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    from fasttrack_api.graphql import queries
+
+    async def slow(*_: object) -> None:
+        await asyncio.sleep(5)
+
+    monkeypatch.setattr(queries, "find_visible_project", slow)
+    short = app.state.parts.settings.model_copy(
+        update={"api_query_seconds": __import__("datetime").timedelta(seconds=0.05)}
+    )
+    object.__setattr__(app.state.parts, "settings", short)
+    body = await ask.raw('{ project(name: "a") { id } }')
+    assert body["errors"][0]["extensions"] == {"code": "QUERY_TOO_SLOW", "retryable": True}
+
+
+async def test_introspection_and_suggestions_can_be_turned_off(
+    settings: Settings, database: Any, doorbell: Any, ask: Asking
+) -> None:
+    from fasttrack.clock import SystemClock
+    from fasttrack.db.secrets import SecretBox
+    from fasttrack_api.app import create_app
+    from fasttrack_api.parts import Parts
+
+    closed = settings.model_copy(update={"api_introspection": False})
+    made = create_app(closed, given=Parts(closed, database, doorbell, SecretBox(b"k" * 32), SystemClock()))
+    made.state.parts = Parts(closed, database, doorbell, SecretBox(b"k" * 32), SystemClock())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://127.0.0.1") as client:
+        asking = Asking(client, ask.project)
+        assert await asking.code("{ __schema { types { name } } }") == "INTROSPECTION_OFF"
+        assert await asking.code('{ __type(name: "Job") { name } }') == "INTROSPECTION_OFF"
+        assert await asking("{ viewer { __typename } }") == {"viewer": {"__typename": "Viewer"}}
+        body = await asking.raw("{ viewe { name } }")
+        assert "Did you mean" not in str(body)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "Sm9iOjE=", "A" * 100_000, "é" * 23, "../../etc", "00000000-0000-0000-0000-000000000000"]
+)
+@pytest.mark.parametrize("field", ["job", "pipeline", "version", "taskInstance", "project"])
+async def test_whatever_is_no_id_finds_nothing(ask: Asking, field: str, text: str) -> None:
+    assert await ask.code(f"query($id: ID!) {{ {field}(id: $id) {{ id }} }}", id=text) == "NOT_FOUND"
+    assert await ask("query($id: ID!) { node(id: $id) { id } }", id=text) == {"node": None}
+
+
+async def test_an_id_of_another_kind_finds_nothing(ask: Asking, engine: Engine) -> None:
+    job = await engine.submit(a_file({"a": ""}))
+    for field in ("pipeline", "version", "taskInstance", "project"):
+        assert await ask.code(f"query($id: ID!) {{ {field}(id: $id) {{ id }} }}", id=gid(Kind.JOB, job)) == "NOT_FOUND"
+
+
+def _told(logs: list[Any]) -> list[Any]:
+    """What was logged besides the line that every request has."""
+    return [line for line in logs if line["event"] != "request"]

@@ -1,0 +1,194 @@
+"""Who may do what: asked of every route there is, so that a new one that is not in the table fails here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from fasttrack.db import Database
+from fasttrack.domain.access import Permission, Role
+from fasttrack.ids import ProjectId, new_id
+from fasttrack.workflow.publish import publish
+from fasttrack.workflow.submit import RunRequest, submit
+from tests.api.rest.conftest import YAML, Become, contents, problem_of
+from tests.factories import a_file
+
+# What each operation needs at least; a body that is right, where one is needed.
+R, E, U, S, O = Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR, Role.OPERATOR  # noqa: E741
+NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
+    ("GET", "/api/v1/pipelines"): (R, {}),
+    ("GET", "/api/v1/pipelines/{pipeline}"): (R, {}),
+    ("PUT", "/api/v1/pipelines/{pipeline}"): (E, {"content": a_file({"a": ""}).encode(), "headers": YAML}),
+    ("GET", "/api/v1/pipelines/{pipeline}/versions"): (R, {}),
+    ("GET", "/api/v1/pipelines/{pipeline}/versions/{number}"): (R, {}),
+    ("POST", "/api/v1/pipelines/{pipeline}/pause"): (U, {}),
+    ("POST", "/api/v1/pipelines/{pipeline}/resume"): (U, {}),
+    ("POST", "/api/v1/pipelines/{pipeline}/runs"): (U, {}),
+    ("GET", "/api/v1/jobs"): (R, {}),
+    ("GET", "/api/v1/jobs/{job}"): (R, {}),
+    ("GET", "/api/v1/jobs/{job}/tasks"): (R, {}),
+    ("POST", "/api/v1/jobs/{job}/cancel"): (U, {}),
+    ("POST", "/api/v1/jobs/{job}/pause"): (U, {}),
+    ("POST", "/api/v1/jobs/{job}/resume"): (U, {}),
+    ("POST", "/api/v1/jobs/{job}/rerun"): (U, {}),
+    ("GET", "/api/v1/projects"): (R, {}),
+    ("GET", "/api/v1/projects/{project}"): (R, {}),
+    ("GET", "/api/v1/limits"): (R, {}),
+    ("PUT", "/api/v1/limits/project"): (O, {"json": {"slots": 1}}),
+    ("DELETE", "/api/v1/limits/project"): (O, {}),
+    ("PUT", "/api/v1/limits/{scope}/{name}"): (O, {"json": {"slots": 1}}),
+    ("DELETE", "/api/v1/limits/{scope}/{name}"): (O, {}),
+    ("GET", "/api/v1/secrets"): (R, {}),
+    ("PUT", "/api/v1/secrets/{name}"): (S, {"json": {"value": "v"}}),
+    ("DELETE", "/api/v1/secrets/{name}"): (S, {}),
+    ("GET", "/api/v1/exports/jobs"): (R, {}),
+    ("GET", "/api/v1/exports/tasks"): (R, {}),
+    ("GET", "/api/v1/exports/events"): (R, {}),
+}
+OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/api/v1")}
+ROUTES = sorted(NEEDS)
+ORDER = [Role.VIEWER, Role.EDITOR, Role.OPERATOR, Role.ADMIN]
+NAMES = [f"{method} {path}" for method, path in ROUTES]
+
+
+def test_every_route_is_in_the_table(app: FastAPI) -> None:
+    served = {
+        (method.upper(), path)
+        for path, item in app.openapi()["paths"].items()
+        for method in item
+        if path.startswith("/api/v1/exports") or "/events" not in path  # those have a table of their own
+    }
+    assert served == NEEDS.keys() | OPEN
+
+
+async def a_world(database: Database, project: ProjectId) -> dict[str, str]:
+    """Something of everything in the project, and how it is named in addresses."""
+
+    async def work(db: Any) -> dict[str, str]:
+        published = await publish(db, project, a_file({"a": ""}), by="ada")
+        made = await submit(db, project, published.version, published.compiled, RunRequest(by="ada"))
+        return {"pipeline": str(published.pipeline.id), "job": str(made.job_id)}
+
+    names = await database.run(work)
+    return names | {"number": "1", "scope": "pool", "name": "GPU", "project": str(project)}
+
+
+async def send(
+    client: httpx.AsyncClient, route: tuple[str, str], names: dict[str, str], query: dict[str, str]
+) -> httpx.Response:
+    method, path = route
+    needs_project = "{job}" not in path and "{project}" not in path and path != "/api/v1/projects"
+    params = query if needs_project else {}
+    return await client.request(method, path.format(**names), params=params, **NEEDS[route][1])
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+async def test_what_is_foreign_answers_as_what_is_not_there(
+    client: httpx.AsyncClient,
+    become: Become,
+    database: Database,
+    foreign: ProjectId,
+    route: tuple[str, str],
+) -> None:
+    there = await a_world(database, foreign)
+    unknown = there | {"pipeline": str(new_id()), "job": str(new_id()), "project": str(new_id())}
+    before = await contents(database)
+    for role in (None, Role.ADMIN):  # of no project at all, and the most one can be in another one
+        become(role)
+        answers = []
+        for names, project in ((there, "foreign"), (unknown, "nowhere")):
+            answer = await send(client, route, names, {"project": project})
+            if route == ("GET", "/api/v1/projects"):
+                assert "foreign" not in answer.text
+                continue
+            body = problem_of(answer, 404, "NOT_FOUND")
+            body.pop("request_id")
+            named = [*names.values(), project]
+            for word in sorted(named, key=len, reverse=True):
+                body["detail"] = body["detail"].replace(f"'{word}'", "'…'")
+            answers.append(body)
+        assert answers == answers[:1] * len(answers)
+    assert await contents(database) == before
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+async def test_each_role_may_do_what_it_should_and_a_refusal_changes_nothing(
+    client: httpx.AsyncClient, become: Become, database: Database, project: ProjectId, route: tuple[str, str]
+) -> None:
+    names = await a_world(database, project)
+    before = await contents(database)
+    for role in ORDER:
+        become(role)
+        answer = await send(client, route, names, {"project": "default"})
+        if ORDER.index(role) < ORDER.index(NEEDS[route][0]):
+            problem_of(answer, 403, "FORBIDDEN")
+            assert await contents(database) == before
+        else:
+            assert answer.status_code not in (401, 403), answer.text
+            assert answer.status_code < 500
+            break
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+async def test_a_token_of_another_scope_or_project_opens_nothing(
+    client: httpx.AsyncClient, become: Become, database: Database, project: ProjectId, foreign: ProjectId,
+    route: tuple[str, str],
+) -> None:  # fmt: skip
+    names = await a_world(database, project)
+    before = await contents(database)
+    for limits in ({"scopes": frozenset[Permission]()}, {"only_project": foreign}):
+        become(Role.ADMIN, **limits)
+        answer = await send(client, route, names, {"project": "default"})
+        if route == ("GET", "/api/v1/projects"):
+            assert answer.json()["items"] == []
+        else:
+            problem_of(answer, 404, "NOT_FOUND")
+    assert await contents(database) == before
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+async def test_an_id_that_is_none_or_of_another_thing_is_refused(
+    client: httpx.AsyncClient, database: Database, project: ProjectId, route: tuple[str, str]
+) -> None:
+    names = await a_world(database, project)
+    path = route[1]
+    if not ("{job}" in path or "{pipeline}" in path or "{project}" in path):
+        return
+    before = await contents(database)
+    swapped = names | {"job": names["pipeline"], "pipeline": names["job"], "project": names["job"]}
+    others = [
+        {"job": text, "pipeline": text, "project": text}
+        for text in (
+            "-1",
+            "0",
+            "x",
+            "9" * 40,
+            "{" + "0" * 34 + "}",
+            "%27%20OR%201=1--",
+            "%25",
+            "_",
+            "a" * 300,
+            "%F0%9F%98%80",
+            "..%2f..%2fetc",
+        )
+    ]
+    for odd in [swapped, *({**names, **other} for other in others)]:
+        answer = await send(client, route, odd, {"project": "default"})
+        assert answer.status_code in (404, 422), f"{odd} {answer.text}"
+        assert answer.json()["code"] in ("NOT_FOUND", "INVALID_INPUT", "HTTP_404")
+    assert await contents(database) == before
+
+
+async def test_who_is_not_known_is_asked_for_a_token(app: FastAPI, database: Database, project: ProjectId) -> None:
+    names = await a_world(database, project)
+    before = await contents(database)
+    transport = httpx.ASGITransport(app, client=("203.0.113.9", 5000), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://fasttrack.example.com") as stranger:
+        for route in ROUTES:
+            answer = await send(stranger, route, names, {"project": "default"})
+            problem_of(answer, 401, "UNAUTHENTICATED")
+            assert answer.headers["www-authenticate"] == "Bearer"
+    assert await contents(database) == before

@@ -1,0 +1,93 @@
+"""Each filter of a list has its index: proved by the plan, on tables that are large enough to need one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from fasttrack.db import Database, Db
+from fasttrack.db.listings import BY_AGE_DOWN, BY_NAME, JobFilter, list_jobs_of, list_pipelines_of
+from fasttrack.db.windows import Window
+from fasttrack.domain.states import JobState
+from fasttrack.ids import PipelineId, ProjectId, VersionId
+
+PIPELINE, VERSION = PipelineId(UUID(int=1)), VersionId(UUID(int=2))
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+_FILL = [
+    """INSERT INTO project (id, name) VALUES ('ffffffff-0000-0000-0000-000000000000', 'other')""",
+    """INSERT INTO pipeline (id, project_id, name, created_by, latest_version)
+       SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, $1, 'p' || n, 'ada', 1
+       FROM generate_series(1, 500) AS n""",
+    """INSERT INTO pipeline (id, project_id, name, created_by, latest_version)
+       SELECT ('ffffffff-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, 'ffffffff-0000-0000-0000-000000000000',
+              'p' || n, 'ada', 1 FROM generate_series(1, 10000) AS n""",
+    """INSERT INTO pipeline_version (id, pipeline_id, number, author, message, hash, source, spec)
+       SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(n + 1), 12, '0'))::uuid,
+              ('00000000-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, 1, 'ada', '', '', '', '{}'
+       FROM generate_series(1, 500) AS n""",
+    # One job in fifty is of the project that is asked about.
+    """INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, params, priority, submitted_by, seq, tasks,
+                        open_tasks, failed_tasks, cancelled_tasks, created_at, next_reconcile_at)
+       SELECT ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+              CASE WHEN n % 50 = 0 THEN $1::uuid ELSE 'ffffffff-0000-0000-0000-000000000000' END,
+              ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500 + 1), 12, '0'))::uuid,
+              ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500 + 2), 12, '0'))::uuid, n,
+              CASE n % 400 WHEN 0 THEN 'RUNNING' WHEN 50 THEN 'FAILED' ELSE 'SUCCEEDED' END, '{}', 0, 'ada', 1, 1,
+              CASE n % 400 WHEN 0 THEN 1 ELSE 0 END, 0, 0, now(), CASE n % 400 WHEN 0 THEN now() END
+       FROM generate_series(1, 20000) AS n""",
+]
+
+
+@pytest.fixture
+async def filled(database: Database, project: ProjectId) -> Database:
+    """20,000 jobs of 500 pipelines, and 10,000 pipelines of another project."""
+    async with database.transaction() as db:
+        for statement in _FILL:
+            await db.execute(statement, *([project] if "$1" in statement else []))
+        for table in ("pipeline", "pipeline_version", "job"):
+            await db.execute(f"ANALYZE {table}")
+    return database
+
+
+class Explaining(Db):
+    """Notes the plan of each statement instead of running it."""
+
+    __slots__ = ("plans",)
+
+    async def rows(self, sql: str, *args: object) -> list[Any]:
+        self.plans = "\n".join(r[0] for r in await super().rows("EXPLAIN " + sql, *args))
+        return []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (JobFilter(), "ix_job_project"),
+        (JobFilter(states=(JobState.FAILED,)), "ix_job_over"),
+        (JobFilter(states=(JobState.RUNNING, JobState.PENDING)), "ix_job_open"),
+        (JobFilter(pipeline=PIPELINE), "ix_job_pipeline"),
+        (JobFilter(version=VERSION), "ix_job_version"),
+        (JobFilter(created_before=NOW - timedelta(days=900)), "Index Scan"),  # by id, which is ordered by time
+    ],
+)
+async def test_jobs_are_found_by_an_index(filled: Database, project: ProjectId, wanted: JobFilter, index: str) -> None:
+    from dataclasses import replace
+
+    async with filled.transaction() as db:
+        explaining = Explaining(db._connection)
+        await list_jobs_of(explaining, replace(wanted, project=project), Window(50))
+    assert index in explaining.plans
+    assert "Seq Scan on job" not in explaining.plans
+
+
+async def test_pipelines_are_found_by_an_index(filled: Database, project: ProjectId) -> None:
+    async with filled.transaction() as db:
+        await db.execute("SET LOCAL enable_seqscan = off")  # 500 pipelines are few enough to read them all
+        explaining = Explaining(db._connection)
+        await list_pipelines_of(explaining, project, Window(50), order=BY_NAME)
+        assert "uq_pipeline_name" in explaining.plans
+        await list_pipelines_of(explaining, project, Window(50), order=BY_AGE_DOWN)
+        assert "ix_pipeline_project" in explaining.plans
