@@ -25,12 +25,9 @@ _PATIENCE_ALONE = 5
 
 
 @asynccontextmanager
-async def serving_beside(call: Invocation, bench: Workbench, *, wanted: bool) -> AsyncIterator[str | None]:
-    """The API is served while the block runs; its address, or `None` when it is not wanted or its port is taken."""
+async def serving_beside(call: Invocation, bench: Workbench) -> AsyncIterator[str | None]:
+    """The API is served while the block runs; its address, or `None` when its port is taken."""
     settings = bench.settings
-    if not wanted:
-        yield None
-        return
     try:
         listening = listen(settings.api_host, settings.api_port)
     except PortTaken as error:

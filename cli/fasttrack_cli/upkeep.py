@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import gc
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
 import structlog
 
@@ -12,7 +13,6 @@ from fasttrack.errors import FastTrackError, Unavailable
 from .invocation import Invocation
 from .running import signals
 from .servers import ensure_servers, masked, stop_servers
-from .serving import serving_beside
 from .workbench import Workbench
 
 log = structlog.get_logger()
@@ -64,7 +64,10 @@ class Upkeep:
     async def _serve(self, bench: Workbench, came: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         self._started = self._started or bench.addresses.started
-        async with bench.scheduling(), serving_beside(self._call, bench, wanted=self._api) as address:
+        async with bench.scheduling(), self._serving(bench) as address:
+            # What is here now stays to the end: passes need not wait until it has been looked through for garbage.
+            gc.collect()
+            gc.freeze()
             self._say_what_runs(bench, address)
             watching = asyncio.create_task(self._keep_watch(bench))
             await came.wait()
@@ -73,6 +76,13 @@ class Upkeep:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         await self._stop_servers(bench, within=ends_at - loop.time())
+
+    def _serving(self, bench: Workbench) -> AbstractAsyncContextManager[str | None]:
+        if not self._api:
+            return nullcontext()
+        from .serving import serving_beside  # a scheduler alone has no use for the API's libraries
+
+        return serving_beside(self._call, bench)
 
     async def _keep_watch(self, bench: Workbench) -> None:
         """Say when the database goes away and when it is back; start the embedded servers again."""
