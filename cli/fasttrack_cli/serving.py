@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fasttrack.clock import SystemClock
 from fasttrack.db import migrate
 from fasttrack.settings import Settings
+from fasttrack.workflow.owner import owner_token
 from fasttrack_api.app import create_app
 from fasttrack_api.parts import Parts, opened
 from fasttrack_api.server import PortTaken, address_of, listen, serving
@@ -37,6 +38,8 @@ async def serving_beside(call: Invocation, bench: Workbench) -> AsyncIterator[st
     address = address_of(listening)
     parts = Parts(settings, bench.database, bench.doorbell, bench.box, SystemClock())
     app = create_app(settings, given=parts)
+    if settings.is_embedded:
+        await owner_token(settings, bench.database)
     async with serving(app, settings, listening, patience=_PATIENCE_BESIDE):
         yield address
 
@@ -50,11 +53,12 @@ async def serve_alone(call: Invocation, host: str | None, port: int | None) -> N
         listening = listen(settings.api_host, settings.api_port)
         address = address_of(listening)
         with sharing(settings, SERVERS):
-            settings = await _with_addresses(settings)
-            async with (
-                opened(settings) as parts,
-                serving(create_app(settings, given=parts), settings, listening, patience=_PATIENCE_ALONE) as running,
-            ):
+            is_ours, settings = settings.is_embedded, await _with_addresses(settings)
+            async with opened(settings) as parts, AsyncExitStack() as stack:
+                if is_ours:
+                    await owner_token(settings, parts.database)
+                app = create_app(settings, given=parts)
+                running = await stack.enter_async_context(serving(app, settings, listening, patience=_PATIENCE_ALONE))
                 if call.out.as_json:
                     call.out.record({"ready": True, "api": address})
                 else:
@@ -74,5 +78,7 @@ async def _with_addresses(settings: Settings) -> Settings:
     addresses = await ensure_servers(settings)
     if settings.is_embedded:
         await migrate.upgrade(addresses.database_url)
-    found = {"database_url": SecretStr(addresses.database_url), "redis_url": SecretStr(addresses.redis_url)}
+    # Asked before the addresses are known: the servers are this machine's own.
+    found: dict[str, object] = {"api_open_on_loopback": settings.is_open_on_loopback}
+    found |= {"database_url": SecretStr(addresses.database_url), "redis_url": SecretStr(addresses.redis_url)}
     return settings.model_copy(update=found)

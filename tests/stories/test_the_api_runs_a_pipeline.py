@@ -97,6 +97,11 @@ async def test_a_pipeline_is_published_run_and_followed_over_http_while_processe
     up, first = await machine.start("up")
     api, second = await machine.start("api")
     assert first != second
+    token = machine.state / "owner-token"
+    assert token.stat().st_mode & 0o777 == 0o600
+    viewer = {"query": "{ viewer { name } }"}
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token.read_text().strip()}"}) as client:
+        assert (await client.post(f"{second}/graphql", json=viewer)).json()["data"] == {"viewer": {"name": "owner"}}
 
     # Published by one process, run by the other, and with the same key by both: one job.
     yaml = {"Content-Type": "application/yaml", "If-None-Match": "*"}
