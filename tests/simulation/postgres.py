@@ -35,7 +35,7 @@ _SESSION = {
     "lock_timeout": "5ms",
     "synchronous_commit": "off",
 }
-_KEPT = ("alembic_version", "feed_head")
+_KEPT = ("alembic_version", "audit_entry", "feed_head")
 
 
 class _Unhurried(selectors.DefaultSelector):
