@@ -71,7 +71,7 @@ async def database_url(servers: Addresses) -> AsyncIterator[str]:
     try:
         await admin.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
         yield _database_url(servers, name)
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await _drop(admin, name)
     finally:
         await admin.close()
 
@@ -115,6 +115,16 @@ def settings(tmp_path: Path) -> Settings:
 
 def _database_url(addresses: Addresses, name: str) -> str:
     return addresses.database_url.replace("/fasttrack?", f"/{name}?")
+
+
+async def _drop(admin: asyncpg.Connection, name: str) -> None:
+    for _ in range(200):
+        try:
+            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            return
+        except asyncpg.InsufficientPrivilegeError:
+            await asyncio.sleep(0.05)  # the server's own vacuum is at work in it, and nobody may end that
+    raise AssertionError(f"{name} cannot be dropped")
 
 
 async def _admin(addresses: Addresses) -> asyncpg.Connection:

@@ -204,10 +204,6 @@ def wall_clock_measures_fences(world: World) -> Iterator[None]:
         yield
 
 
-def grants_uncounted(sql: str) -> str:
-    return sql.replace("OR (i.state = 'READY' AND i.granted_at IS NOT NULL)", "")
-
-
 @contextmanager
 def a_pause_is_ignored(_: World) -> Iterator[None]:
     def may_start(self: Decision) -> bool:
@@ -258,7 +254,6 @@ MUTANTS = {
         Mutation("no-cancel-fence", "a cancel does not wait for a create under way", cancel_before_the_fence),
         Mutation("serial-places", "the feed's places are given by a sequence", places_in_the_transaction),
         Mutation("wall-clock", "this machine's clock says whether a fence has passed", wall_clock_measures_fences),
-        Mutation("uncounted-grants", "a slot that was given counts when its session starts", nothing, grants_uncounted),
         Mutation("pause-ignored", "a paused job starts tasks", a_pause_is_ignored),
         Mutation("pipeline-pause", "a paused pipeline starts tasks", a_paused_pipeline_starts),
         Mutation("pause-cancels", "a task that a pause ended is cancelled", a_pause_uses_up_a_session),
