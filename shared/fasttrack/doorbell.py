@@ -102,8 +102,11 @@ class Doorbell:
     async def serve(self, on_jobs: Callable[[Collection[JobId]], None]) -> None:
         """Hand every job id that is rung to `on_jobs`, until cancelled. Restarts when Redis does."""
         while True:
-            with self._forgiving("serve"):
-                await self._serve_once(on_jobs)
+            try:
+                with self._forgiving("serve"):
+                    await self._serve_once(on_jobs)
+            except Exception:
+                log.exception("the doorbell failed and is hung up anew")  # a listener that is gone would hear no more
             await asyncio.sleep(1.0)
 
     async def _serve_once(self, on_jobs: Callable[[Collection[JobId]], None]) -> None:
