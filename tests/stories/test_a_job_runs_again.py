@@ -148,3 +148,17 @@ async def test_reused_outputs_are_the_inputs_of_what_runs_again(engine: Engine) 
         assert await engine.ended(new) is JobState.SUCCEEDED
     seen = next(engine.settings.state_dir.glob("pipelines/*/vfroot/seen"))
     assert seen.read_text() == "1 in 1\n1 in 2\n"
+
+
+async def test_what_its_condition_left_out_is_not_skipped_for_good(engine: Engine) -> None:
+    """A partial re-run keeps the handler of failures out; a whole re-run of that one must have it again."""
+    first = await engine.submit(a_file({"a": "", "handler": "a", "b": "a"}, handler={"run_if": "failure"}))
+    async with engine.scheduling():
+        await engine.ended(first)
+        async with engine.database.transaction() as db:
+            plan = await plan_rerun(db, engine.project, first, start="b")
+            second = (await rerun(db, engine.project, plan, by="ada")).job_id
+        await engine.ended(second)
+    async with engine.database.transaction() as db:
+        whole = await plan_rerun(db, engine.project, second, start="*")
+    assert (whole.skips, whole.runs) == ((), ("a", "handler", "b"))

@@ -42,6 +42,8 @@ class RerunPlan:
     """Tasks that do not, with the job whose outputs stand for them."""
     skips: tuple[str, ...]
     """Tasks that were skipped, and are again."""
+    left_out: tuple[str, ...]
+    """Those of them that nobody asked to skip: their `run_if` left them out, and this part of the job is kept."""
     params: Mapping[str, ParamValue]
     unmatched: tuple[str, ...]
     """Tasks of the job that the version has no more."""
@@ -96,6 +98,7 @@ async def plan_rerun(
         runs=tuple(t.name for t in pipeline.tasks if t.index in again and t.name not in skipped and not t.skip),
         reuse=reuse,
         skips=tuple(n for n in pipeline.by_name if n in skipped or (n in kept and n not in reuse)),
+        left_out=tuple(n for n in kept if n not in reuse and n not in skipped),
         params={n: v for n, v in origin.params.items() if n in known} | dict(params or {}),
         unmatched=tuple(n for n in before if n not in pipeline.by_name),
         added=tuple(n for n in pipeline.by_name if n not in before),
@@ -126,6 +129,7 @@ async def rerun(
     request = RunRequest(
         params=plan.params,
         skip=plan.skips,
+        left_out=plan.left_out,
         by=by,
         idempotency_key=key,
         origin=plan.origin.id,

@@ -34,6 +34,8 @@ class RunRequest:
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     skip: Collection[str] = ()
     """Names of tasks not to run, besides those the file skips; they count as done."""
+    left_out: Collection[str] = ()
+    """Those of `skip` that nobody asked to skip: a whole re-run of this job runs them."""
     priority: int | None = None
     """Over the pipeline's own."""
     by: str = ""
@@ -127,7 +129,7 @@ async def submit(
     decision = _new_decision(job, pipeline, now)
     _begin(decision, skipped, reused, refused, _submitted_payload(version, pipeline, request, params))
     instances = [decision.snapshot.instances[task.index] for task in pipeline.tasks]
-    names, skip = [t.name for t in pipeline.tasks], sorted(request.skip)
+    names, skip = [t.name for t in pipeline.tasks], sorted(set(request.skip) - set(request.left_out))
     if not await insert_job(db, job, instances, decision.events, names=names, by=request.by, skip=skip):
         if await find_job(db, project, identifier) is not None:
             raise Unavailable(f"an earlier try to submit job {identifier} has only now been committed")
