@@ -33,8 +33,13 @@ def rung(database: Database, project: ProjectId, slow_settings: Settings, doorbe
 async def test_a_rung_job_is_looked_at_at_once(rung: Engine) -> None:
     async with rung.scheduling():
         first = await rung.submit(a_file({"a": ""}))
-        await rung.doorbell.ring([first])  # type: ignore[union-attr]
-        assert await rung.ended(first) is JobState.SUCCEEDED
+
+        async def rings_and_looks() -> bool:
+            # A ring may be lost on a busy machine, as it gives up after 200 ms; the next one is heard.
+            await rung.doorbell.ring([first])  # type: ignore[union-attr]
+            return (await rung.job(first)).state is JobState.SUCCEEDED
+
+        await eventually(rings_and_looks)
 
 
 async def test_ids_arrive_at_exactly_one_listener(doorbell: Doorbell, redis_url: str) -> None:
