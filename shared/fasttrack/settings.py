@@ -153,6 +153,10 @@ class Settings(BaseSettings):
     """Whether callers of this machine need no token and are its owner; unset: only with the embedded database."""
     api_wrong_tokens: int = Field(default=20, ge=1, le=100_000)
     """Wrong tokens that may come from one address within a minute before further ones are not looked at."""
+    api_requests_per_minute: int = Field(default=6000, ge=0, le=10_000_000)
+    """Requests and socket operations of one account in a minute, over all processes; 0 is any number."""
+    api_anonymous_requests_per_minute: int = Field(default=600, ge=0, le=10_000_000)
+    """Requests without a token from one address in a minute, over all processes; 0 is any number."""
 
     identity_issuer: Annotated[str | None, AfterValidator(_issuer)] = None
     """The identity provider whose tokens are taken, such as `https://login.example.com/realms/ml`; unset is none."""

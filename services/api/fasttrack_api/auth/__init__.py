@@ -2,5 +2,6 @@
 
 from .callers import caller_of, caller_of_token
 from .desk import running
+from .rates import count_caller, count_stranger, room_of
 
-__all__ = ["caller_of", "caller_of_token", "running"]
+__all__ = ["caller_of", "caller_of_token", "count_caller", "count_stranger", "room_of", "running"]

@@ -17,7 +17,7 @@ from strawberry.fastapi import BaseContext
 from fasttrack.db import Db
 from fasttrack.domain.access import Caller
 
-from ..auth import caller_of
+from ..auth import caller_of, count_caller
 from ..parts import Parts
 from .errors import MaybeDone, TookTooLong
 from .loaders import Loaders
@@ -76,5 +76,10 @@ Info = strawberry.Info[Context]
 
 
 async def context_of(connection: HTTPConnection) -> Context:
-    """The context of a request or socket. :raises Unauthenticated: nobody knows who calls."""
-    return Context(Parts.of(connection), await caller_of(connection))
+    """The context of a request.
+
+    :raises Unauthenticated: nobody knows who calls. :raises TooManyRequests: they did so too often in this minute.
+    """
+    caller = await caller_of(connection)
+    count_caller(connection, caller)
+    return Context(Parts.of(connection), caller)

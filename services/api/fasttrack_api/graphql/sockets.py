@@ -17,7 +17,7 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
 from fasttrack.domain.access import Caller
-from fasttrack.errors import FastTrackError, Unavailable
+from fasttrack.errors import FastTrackError, TooManyRequests, Unavailable
 from fasttrack.settings import Settings
 
 from .. import auth
@@ -98,8 +98,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         """Begin an operation, for whoever the caller is at this moment."""
         if self.connection_acknowledged:
             try:
-                self.context.caller = await auth.caller_of(connection_of(self.context))
-            except Unavailable as error:
+                connection = connection_of(self.context)
+                self.context.caller = await auth.caller_of(connection)
+                auth.count_caller(connection, self.context.caller)
+            except (TooManyRequests, Unavailable) as error:
                 failed = {"message": error.message, "extensions": {"code": error.code, "retryable": True}}
                 await self.send_message(cast("Any", {"id": message["id"], "type": "error", "payload": [failed]}))
                 return
@@ -158,6 +160,9 @@ class SocketRouter(Router):
         said = _as_said(socket, context.connection_params or {})
         try:
             caller = await auth.caller_of(said)
+            auth.count_caller(said, caller)
+        except TooManyRequests:
+            raise Refused(4429, "Too many requests") from None
         except Unavailable:
             raise Refused(1013, "Try again later") from None
         except FastTrackError:
