@@ -121,7 +121,7 @@ async def test_s33_too_many_subscriptions_are_an_error_and_too_many_sockets_are_
         await socket.subscribe(EVENTS, number="5")
         while (message := await socket.receive())["type"] != "error":
             pass
-        assert (message["id"], message["payload"][0]["message"]) == ("5", "Subscription limit reached")
+        assert (message["id"], message["payload"][0]["extensions"]["code"]) == ("5", "TOO_MANY_STREAMS")
         async with introduced(address), introduced(address), opened(address) as fourth:
             assert await _says(fourth, INIT) == 4429
         async with introduced(address):

@@ -33,6 +33,8 @@ class Context(BaseContext):
         super().__init__()
         self.parts = parts
         self.caller = caller
+        self.stored: set[str] = set()
+        """Texts that were found as stored operations for the caller."""
         self._room = asyncio.Semaphore(_AT_ONCE)
 
     @cached_property

@@ -7,9 +7,17 @@ from typing import Any, ClassVar
 
 from graphql import ExecutionResult, GraphQLError
 from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
+from strawberry.types import ExecutionContext
 
 from .errors import LimitExceeded
 from .measuring import Limits, measure
+
+# Apart from those of other texts, which anybody can send and push them out with.
+_OF_STORED = (ParserCache(1000).cached_parse_document, ValidationCache(1000).cached_validate_document)
+
+
+def _is_stored(execution: ExecutionContext) -> bool:
+    return execution.query in getattr(execution.context, "stored", ())
 
 
 class BoundedParsing(ParserCache):
@@ -19,6 +27,8 @@ class BoundedParsing(ParserCache):
 
     def on_parse(self) -> Iterator[None]:
         """Before the text is parsed."""
+        if _is_stored(self.execution_context):
+            self.cached_parse_document = _OF_STORED[0]
         self.execution_context.parse_options["max_tokens"] = self.limits.tokens
         yield from super().on_parse()
 
@@ -44,6 +54,8 @@ class MeasuredValidation(ValidationCache):
             context.pre_execution_errors = [GraphQLError(refused.message, original_error=refused)]
             yield
             return
+        if _is_stored(context):
+            self.cached_validate_document = _OF_STORED[1]
         yield from super().on_validate()
 
     def on_execute(self) -> Iterator[None]:
