@@ -234,7 +234,7 @@ class Settings(BaseSettings):
     api_query_cost: int = Field(default=10_000, ge=100, le=1_000_000)
     """The most objects one GraphQL operation may ask for, counted with their weights."""
     api_query_seconds: Annotated[Seconds, Field(ge=timedelta(seconds=0.1))] = timedelta(seconds=10)
-    """The longest one GraphQL operation may take."""
+    """The longest one GraphQL query or mutation may take as a whole."""
     api_page_size: int = Field(default=100, ge=10, le=1000)
     """The most items of one page."""
     api_introspection: bool = True

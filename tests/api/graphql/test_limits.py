@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -274,20 +276,83 @@ async def test_a_fault_of_ours_is_masked_and_found_in_the_log(
 async def test_what_takes_too_long_is_ended_and_may_be_tried_again(
     ask: Asking, app: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import asyncio
-
     from fasttrack_api.graphql import queries
 
     async def slow(*_: object) -> None:
         await asyncio.sleep(5)
 
     monkeypatch.setattr(queries, "find_visible_project", slow)
-    short = app.state.parts.settings.model_copy(
-        update={"api_query_seconds": __import__("datetime").timedelta(seconds=0.05)}
-    )
-    object.__setattr__(app.state.parts, "settings", short)
+    within(app, 0.05)
     body = await ask.raw('{ project(name: "a") { id } }')
     assert body["errors"][0]["extensions"] == {"code": "QUERY_TOO_SLOW", "retryable": True}
+
+
+def within(app: Any, seconds: float) -> None:
+    """From here on, an operation has so long."""
+    short = app.state.parts.settings.model_copy(update={"api_query_seconds": timedelta(seconds=seconds)})
+    object.__setattr__(app.state.parts, "settings", short)
+
+
+async def test_an_operation_of_many_short_steps_is_ended_as_a_whole(
+    ask: Asking, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fasttrack_api.graphql import queries
+
+    find = queries.find_visible_project
+
+    async def slow(*args: Any) -> Any:
+        await asyncio.sleep(0.1)
+        return await find(*args)
+
+    monkeypatch.setattr(queries, "find_visible_project", slow)
+    within(app, 0.3)
+    body = await ask.raw("{" + " ".join(f'p{n}: project(name: "default") {{ name }}' for n in range(16)) + "}")
+    assert {e["extensions"]["code"] for e in body["errors"]} == {"QUERY_TOO_SLOW"}
+    within(app, 5)
+    assert "errors" not in await ask.raw(
+        '{ a: project(name: "default") { name } b: project(name: "default") { name } }'
+    )
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_what_waits_for_something_else_is_ended_too(
+    ask: Asking, app: Any, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    from fasttrack_api.graphql import queries
+    from fasttrack_api.graphql.mutations import projects
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(queries, "read_nodes", never)
+    monkeypatch.setattr(projects, "tried", never)
+    monkeypatch.setattr("fasttrack_api.graphql.schema._GRACE", 0.05)
+    within(app, 0.1)
+    for query, code in (
+        ('{ node(id: "x") { id } }', "QUERY_TOO_SLOW"),
+        ('mutation { createProject(input: {name: "x"}) { isNew } }', "OUTCOME_UNKNOWN"),
+    ):
+        answer = await ask.client.post("/graphql", json={"query": query}, headers={"Accept": accept})
+        assert f'"code":"{code}"' in answer.text
+        assert '"data":null' in answer.text
+
+
+async def test_a_write_whose_turn_comes_too_late_is_not_begun(
+    ask: Asking, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fasttrack_api.graphql.mutations import projects
+
+    async def hangs(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(projects, "create_project", hangs)
+    within(app, 0.1)
+    one = 'createProject(input: {name: "%s"}) { project { name } errors { code retryable } }'
+    data = await ask("mutation { a: " + one % "a" + " b: " + one % "b" + " }")
+    assert [data[n]["errors"] for n in "ab"] == [
+        [{"code": "OUTCOME_UNKNOWN", "retryable": False}],
+        [{"code": "QUERY_TOO_SLOW", "retryable": True}],
+    ]
 
 
 async def test_introspection_and_suggestions_can_be_turned_off(

@@ -56,7 +56,6 @@ class Limits:
     roots: int = 20
     cost: int = 10_000
     page: int = 100
-    seconds: float = 10.0
     introspection: bool = True
 
     @classmethod
@@ -69,7 +68,6 @@ class Limits:
             roots=settings.api_query_roots,
             cost=settings.api_query_cost,
             page=settings.api_page_size,
-            seconds=settings.api_query_seconds.total_seconds(),
             introspection=settings.api_introspection,
         )
 

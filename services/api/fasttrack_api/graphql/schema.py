@@ -5,17 +5,21 @@ Others add to it here: a root for subscriptions, and more mixins of `Query` and 
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
+from typing import Any
 
 import strawberry
 from fastapi import APIRouter
 from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
+from strawberry.types.graphql import OperationType
 
 from fasttrack.settings import Settings
 
 from . import errors as telling
+from .context import DEADLINE
 from .extensions import extensions_of
 from .measuring import Limits
 from .mutations import Mutation
@@ -23,6 +27,7 @@ from .queries import Query
 from .sockets import SocketRouter
 from .subscriptions import Subscription
 
+_GRACE = 0.5  # seconds for the steps of an operation to say themselves that its time is over
 EXTRA_TYPES: tuple[type, ...] = ()
 """Types that are reached by an interface only."""
 
@@ -34,6 +39,25 @@ class Schema(strawberry.Schema):
         """Called with every list of errors before it is answered."""
         del execution_context
         telling.tell(errors)
+
+    async def _execute_operation(self, execution_context: ExecutionContext, *others: Any) -> Any:
+        """Run a query or a mutation within its time: its steps end with it, and so does what waits for anything else.
+
+        This is where HTTP, server-sent events and sockets meet; what follows is not public in strawberry, and
+        `test_limits.py` holds it.
+        """
+        seconds = execution_context.context.seconds
+        until = asyncio.get_running_loop().time() + seconds
+        before = DEADLINE.set(until)
+        try:
+            async with asyncio.timeout_at(until + _GRACE):
+                return await super()._execute_operation(execution_context, *others)
+        except TimeoutError:
+            if execution_context.operation_type is OperationType.MUTATION:
+                raise telling.MaybeDone from None
+            raise telling.TookTooLong(f"it took longer than {seconds:g} seconds; ask for less at once") from None
+        finally:
+            DEADLINE.reset(before)
 
 
 @lru_cache(maxsize=16)
