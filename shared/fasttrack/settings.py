@@ -237,8 +237,8 @@ class Settings(BaseSettings):
     """The longest one GraphQL query or mutation may take as a whole."""
     api_page_size: int = Field(default=100, ge=10, le=1000)
     """The most items of one page."""
-    api_introspection: bool = True
-    """Whether GraphQL describes its schema to whoever asks."""
+    api_introspection: Literal["everybody", "members", "superadmins", "nobody"] = "everybody"
+    """Whom GraphQL describes its schema to: every caller, members of some project, superadmins, or nobody."""
 
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """From which level on lines are logged."""

@@ -13,9 +13,9 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from fasttrack.settings import Settings
+from fasttrack.domain.access import Role
 from fasttrack_api.graphql.ids import Kind
-from tests.api.graphql.conftest import Asking, gid
+from tests.api.graphql.conftest import OWNER, Asking, gid
 from tests.engine import Engine
 from tests.factories import a_file
 
@@ -355,24 +355,47 @@ async def test_a_write_whose_turn_comes_too_late_is_not_begun(
     ]
 
 
-async def test_introspection_and_suggestions_can_be_turned_off(
-    settings: Settings, database: Any, doorbell: Any, ask: Asking
-) -> None:
-    from fasttrack.clock import SystemClock
-    from fasttrack.db.secrets import SecretBox
-    from fasttrack_api.app import create_app
-    from fasttrack_api.parts import Parts
+HINTED = [
+    ("{ viewe { name } }", {}, "Cannot query field"),
+    ("{ viewer { ... on Viewe { name } } }", {}, "Unknown type"),
+    ("{ projects(frist: 1) { nodes { id } } }", {}, "Unknown argument"),
+    (
+        'query($f: JobFilter) { project(name: "default") { jobs(filter: $f) { nodes { id } } } }',
+        {"f": {"states": ["RUNNIN"]}},
+        "RUNNIN",
+    ),
+]
 
-    closed = settings.model_copy(update={"api_introspection": False})
-    made = create_app(closed, given=Parts(closed, database, doorbell, SecretBox(b"k" * 32), SystemClock()))
-    made.state.parts = Parts(closed, database, doorbell, SecretBox(b"k" * 32), SystemClock())
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://127.0.0.1") as client:
-        asking = Asking(client, ask.project)
-        assert await asking.code("{ __schema { types { name } } }") == "INTROSPECTION_OFF"
-        assert await asking.code('{ __type(name: "Job") { name } }') == "INTROSPECTION_OFF"
-        assert await asking("{ viewer { __typename } }") == {"viewer": {"__typename": "Viewer"}}
-        body = await asking.raw("{ viewe { name } }")
-        assert "Did you mean" not in str(body)
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("everybody", ["superadmin", "viewer", "nobody's"]),
+        ("members", ["superadmin", "viewer"]),
+        ("superadmins", ["superadmin"]),
+        ("nobody", []),
+    ],
+)
+async def test_the_schema_and_names_of_it_are_told_to_whom_the_setting_says(
+    ask: Asking, app: Any, setting: str, told: list[str]
+) -> None:
+    settings = app.state.parts.settings.model_copy(update={"api_introspection": setting})
+    object.__setattr__(app.state.parts, "settings", settings)
+    callers = {"superadmin": OWNER, "viewer": None, "nobody's": None}
+    for who in [*callers, *callers]:  # a second time, when every text was validated before for somebody else
+        if who == "superadmin":
+            ask.caller = OWNER
+        else:
+            ask.as_member(Role.VIEWER if who == "viewer" else None)
+        for query in ("{ __schema { types { name } } }", '{ __type(name: "Job") { name } }'):
+            body = await ask.raw(query)
+            codes = [e["extensions"]["code"] for e in body.get("errors", [])]
+            assert codes == ([] if who in told else ["INTROSPECTION_OFF"]), who
+        assert await ask("{ viewer { __typename } }") == {"viewer": {"__typename": "Viewer"}}
+        for query, variables, says in HINTED:
+            message = (await ask.raw(query, variables))["errors"][0]["message"]
+            assert says in message
+            assert ("Did you mean" in message) is (who in told), (who, message)
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ async def test_texts_are_looked_up_parsed_and_validated_once(
     await store(WHO)
     body = {"documentId": sha(WHO)}
     await ask.client.post("/graphql", json=body)
-    parse, check = extensions._OF_STORED
+    parse, check = extensions._PARSE_STORED, extensions._VALIDATE_STORED
     before = parse.cache_info().misses, check.cache_info().misses
     with statements() as count:
         for _ in range(5):

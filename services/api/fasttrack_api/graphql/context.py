@@ -47,6 +47,19 @@ class Context(BaseContext):
         return Loaders(self.reading, self.caller.projects)
 
     @property
+    def is_told_the_schema(self) -> bool:
+        """Whether the caller may have the schema described, and names like the one they wrote."""
+        match self.parts.settings.api_introspection:
+            case "everybody":
+                return True
+            case "members":
+                return self.caller.is_superadmin or bool(self.caller.roles)
+            case "superadmins":
+                return self.caller.is_superadmin
+            case "nobody":
+                return False
+
+    @property
     def page_size(self) -> int:
         """The most items of one page."""
         return self.parts.settings.api_page_size

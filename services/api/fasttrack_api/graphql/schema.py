@@ -20,7 +20,7 @@ from fasttrack.settings import Settings
 
 from . import errors as telling
 from .context import DEADLINE
-from .extensions import extensions_of
+from .extensions import extensions_of, is_told, without_hint
 from .measuring import Limits
 from .mutations import Mutation
 from .queries import Query
@@ -37,7 +37,9 @@ class Schema(strawberry.Schema):
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Called with every list of errors before it is answered."""
-        del execution_context
+        if execution_context is not None and not is_told(execution_context):
+            for error in errors:
+                error.message = without_hint(error.message)
         telling.tell(errors)
 
     async def _execute_operation(self, execution_context: ExecutionContext, *others: Any) -> Any:
@@ -69,7 +71,7 @@ def make_schema(limits: Limits) -> Schema:
         subscription=Subscription,
         types=EXTRA_TYPES,
         extensions=extensions_of(limits),
-        config=StrawberryConfig(sort_schema=True, disable_field_suggestions=not limits.introspection),
+        config=StrawberryConfig(sort_schema=True),
     )
 
 
