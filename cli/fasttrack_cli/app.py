@@ -25,6 +25,7 @@ from .commands import (
     logs,
     machine,
     members,
+    operations,
     pipelines,
     pools,
     projects,
@@ -87,6 +88,7 @@ _GROUPS = (
     ("accounts", "People and programs that may call the API.", accounts.COMMANDS),
     ("members", "Who may do what in the project.", members.COMMANDS),
     ("tokens", "What callers of the API show; a token is printed once.", tokens.COMMANDS),
+    ("operations", "GraphQL that callers may send the hash of; some tokens run nothing else.", operations.COMMANDS),
     ("db", "Bring the database's schema up to date, or check it.", database.COMMANDS),
 )
 

@@ -153,6 +153,10 @@ class Settings(BaseSettings):
     """Whether callers of this machine need no token and are its owner; unset: only with the embedded database."""
     api_wrong_tokens: int = Field(default=20, ge=1, le=100_000)
     """Wrong tokens that may come from one address within a minute before further ones are not looked at."""
+    api_requests_per_minute: int = Field(default=6000, ge=0, le=10_000_000)
+    """Requests and socket operations of one account in a minute, over all processes; 0 is any number."""
+    api_anonymous_requests_per_minute: int = Field(default=600, ge=0, le=10_000_000)
+    """Requests without a token from one address in a minute, over all processes; 0 is any number."""
 
     identity_issuer: Annotated[str | None, AfterValidator(_issuer)] = None
     """The identity provider whose tokens are taken, such as `https://login.example.com/realms/ml`; unset is none."""
@@ -230,11 +234,11 @@ class Settings(BaseSettings):
     api_query_cost: int = Field(default=10_000, ge=100, le=1_000_000)
     """The most objects one GraphQL operation may ask for, counted with their weights."""
     api_query_seconds: Annotated[Seconds, Field(ge=timedelta(seconds=0.1))] = timedelta(seconds=10)
-    """The longest one GraphQL operation may take."""
+    """The longest one GraphQL query or mutation may take as a whole."""
     api_page_size: int = Field(default=100, ge=10, le=1000)
     """The most items of one page."""
-    api_introspection: bool = True
-    """Whether GraphQL describes its schema to whoever asks."""
+    api_introspection: Literal["everybody", "members", "superadmins", "nobody"] = "everybody"
+    """Whom GraphQL describes its schema to: every caller, members of some project, superadmins, or nobody."""
 
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """From which level on lines are logged."""

@@ -107,3 +107,12 @@ async def test_what_cannot_be_is_a_sentence_and_changes_nothing(
     assert (answer.code, answer.out) == (code, "")
     assert says in answer.err
     assert await People(database).audit() == []
+
+
+async def test_a_token_can_be_for_stored_operations_only(stored: CommandLine, database: Database) -> None:
+    made = (await stored("tokens", "create", "portal", "--stored-operations-only", "--json")).json
+    assert made["token"]["stored_only"] is True
+    async with database.transaction() as db:
+        caller = caller_of_bearer(await find_bearer(db, made["secret"]), origin="", now=utc_now())
+    assert caller.is_stored_only
+    assert "stored operations only" in (await stored("tokens", "list")).out

@@ -18,7 +18,7 @@ from tests.cli.command_line import CommandLine
 COMMANDS = [
     "up", "down", "scheduler", "api", "doctor", "validate", "publish", "pipelines", "versions", "diff", "restore", "export", "schema",
     "run", "jobs", "job", "logs", "cancel", "pause", "resume", "rerun", "settings", "prune", "projects", "pools",
-    "retention", "secrets", "accounts", "members", "tokens", "db",
+    "retention", "secrets", "accounts", "members", "tokens", "operations", "db",
 ]  # fmt: skip
 
 
@@ -53,6 +53,9 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "tokens list",
         "tokens rotate",
         "tokens revoke",
+        "operations add",
+        "operations list",
+        "operations remove",
         "db upgrade",
         "db check",
     ],
@@ -61,7 +64,7 @@ async def test_every_command_explains_itself(cli: CommandLine, name: str) -> Non
     answer = await cli(*name.split(), "--help")
     assert answer.code == 0
     assert "Usage: fasttrack" in answer.out
-    if name not in ("projects", "pools", "retention", "secrets", "accounts", "members", "tokens", "db"):
+    if name not in ("projects", "pools", "retention", "secrets", "accounts", "members", "tokens", "operations", "db"):
         assert "Example: " in answer.out
         assert "--json" in answer.out
 

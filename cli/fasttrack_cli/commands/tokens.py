@@ -36,6 +36,13 @@ async def create(
         ),
     ] = None,
     only: Annotated[bool, typer.Option("--only-this-project", help="For the project of this command alone.")] = False,
+    stored_only: Annotated[
+        bool,
+        typer.Option(
+            "--stored-operations-only",
+            help="It runs stored operations of GraphQL (`fasttrack operations`), and is good for nothing else.",
+        ),
+    ] = False,
     days: Annotated[int, typer.Option("--days", min=1, max=366, help="How long it is valid.")] = 90,
 ) -> int:
     """Make a token and print it. It is stored as a hash, so this is the only time that anybody sees it.
@@ -58,6 +65,7 @@ async def create(
             account=(await find_account_named(db, caller, account)).id if account else None,
             scopes=scopes,
             only_project=bench.project if only else None,
+            stored_only=stored_only,
             lifetime=timedelta(days=days),
             now=SystemClock().now(),
         )
@@ -169,13 +177,15 @@ def _scopes(given: list[str] | None) -> frozenset[Permission]:
 def _state(token: Token) -> str:
     if token.revoked_at is not None:
         return "revoked"
-    return "rotated" if token.rotated_to is not None else ""
+    if token.rotated_to is not None:
+        return "rotated"
+    return "stored operations only" if token.stored_only else ""
 
 
 def _json(token: Token) -> dict[str, Any]:
     names = (
         "id", "name", "kind", "account_name", "only_project", "created_by", "created_at", "not_before", "expires_at",
-        "last_used_at", "revoked_at", "rotated_to",
+        "last_used_at", "revoked_at", "rotated_to", "stored_only",
     )  # fmt: skip
     return {name: getattr(token, name) for name in names} | {"scopes": sorted(token.scopes)}
 

@@ -14,6 +14,7 @@ from . import auth, graphql, openapi, pages, parts, rest, streams
 from .guards import Guard
 from .problems import add_handlers
 from .requests import Requests
+from .strangers import Strangers
 
 
 def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastAPI:
@@ -49,6 +50,7 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
     app.mount("/static", pages.Files(), name="static")
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     # The last one that is added is the first one that a request meets.
+    app.add_middleware(Strangers)
     if settings.api_cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -62,7 +64,7 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
                 "Idempotency-Key",
                 "Last-Event-ID",
             ],
-            expose_headers=["ETag", "Location", "X-Request-Id", "Retry-After"],
+            expose_headers=["ETag", "Location", "X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"],
             max_age=600,
         )
     app.add_middleware(Guard, settings=settings)

@@ -17,6 +17,7 @@ _DESCRIPTION = """Pipelines, their runs and what belongs to them, for scripts an
 **Errors** are RFC 9457 problems with a `code` for programs, a sentence, a remedy, and the `request_id` that the log has.
 **Things are made once** under an `Idempotency-Key`, and **changed safely** with `If-Match` and the `ETag` of the last read.
 What is not yours to see answers as what is not there: 404.
+**Requests are counted** by the minute: `RateLimit` says how many are left (`r`) and for how many seconds (`t`).
 """
 
 _TAGS = [
@@ -83,6 +84,7 @@ _ANY = {
     "415": "The body is of a media type that is not taken.",
     "421": "The server is not called what `Host` says.",
     "422": "Something in the request is not valid.",
+    "429": "Too many requests in this minute; `Retry-After` says how long to wait.",
     "503": "A part that is needed is away for now.",
 }
 
@@ -128,7 +130,7 @@ def _with_problems(path: str, operation: dict[str, Any]) -> None:
     for status, text in _ANY.items():
         if status in ("412", "415", "413") and "requestBody" not in operation:
             continue
-        if open_to_all and status in ("401", "403", "404", "409"):
+        if open_to_all and status in ("401", "403", "404", "409", "429"):
             continue
         answers.setdefault(
             status,

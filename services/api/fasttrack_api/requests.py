@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fasttrack.telemetry import OPEN_REQUESTS, REQUEST_SECONDS, REQUESTS
 
+from .auth import room_of
 from .problems import Broken, of_surprise
 
 log = structlog.get_logger()
@@ -70,6 +71,8 @@ class Requests:
                 headers["X-Request-Id"] = request_id
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if (room := room_of(scope)) is not None:
+                    headers.update(room.headers)
                 if scope["scheme"] == "https":
                     headers.setdefault("Strict-Transport-Security", "max-age=31536000")
             await send(message)

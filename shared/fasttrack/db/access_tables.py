@@ -89,6 +89,9 @@ token = Table(
     _time("last_used_at"),  # to the minute
     _time("revoked_at"),
     Column("rotated_to", Uuid),  # the token that takes its place
+    Column(
+        "stored_only", Boolean, nullable=False, server_default=text("false")
+    ),  # runs stored operations and no others
     CheckConstraint(_in("kind", TokenKind), name="kind"),
     CheckConstraint("octet_length(hash) = 32", name="hash"),
     # The tokens of an account, newest first.
@@ -97,6 +100,26 @@ token = Table(
     Index("ix_token_project", "only_project", text("id DESC"), postgresql_where=text("only_project IS NOT NULL")),
     # Written often for its size (`last_used_at`), and no index has that column: updates stay on the page.
     postgresql_with=_HOT,
+)
+
+# Texts of GraphQL that callers may send the hash of, and the only ones that some tokens may run.
+stored_operation = Table(
+    "stored_operation",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("project_id", Uuid, ForeignKey("project.id")),  # NULL: for callers of every project
+    Column("hash", LargeBinary, nullable=False),  # SHA-256 of the text
+    Column("name", Text, nullable=False),  # for people
+    Column("text", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    _created(),
+    CheckConstraint("octet_length(hash) = 32", name="hash"),
+    # How one is found that is asked for, and once only in each project …
+    Index("uq_stored_operation_hash", "hash", "project_id", unique=True),
+    # … and once only for all of them.
+    Index("uq_stored_operation_everywhere", "hash", unique=True, postgresql_where=text("project_id IS NULL")),
+    # Those of a project, newest first.
+    Index("ix_stored_operation_project", "project_id", text("id DESC")),
 )
 
 # Only ever added to: a trigger of the database refuses updates and deletes. No foreign keys: it outlives what it names.

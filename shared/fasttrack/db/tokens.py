@@ -36,6 +36,8 @@ class Token:
     """To the minute."""
     revoked_at: datetime | None
     rotated_to: UUID | None
+    stored_only: bool
+    """It runs stored operations of GraphQL, and is good for nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Bearer:
 
 _COLUMNS = """t.id AS token_id, t.account_id, a.name AS account_name, a.project_id AS account_project, t.kind AS token_kind,
             t.name AS token_name, t.scopes, t.only_project, t.created_by, t.created_at AS token_created_at, t.not_before,
-            t.expires_at, t.last_used_at, t.revoked_at, t.rotated_to"""
+            t.expires_at, t.last_used_at, t.revoked_at, t.rotated_to, t.stored_only"""
 _FROM = "FROM token t JOIN account a ON a.id = t.account_id"
 
 
@@ -69,6 +71,7 @@ def _token(row: Any) -> Token:
         row["last_used_at"],
         row["revoked_at"],
         row["rotated_to"],
+        row["stored_only"],
     )
 
 
@@ -90,12 +93,13 @@ async def insert_token(
     now: datetime,
     not_before: datetime,
     expires_at: datetime | None,
+    stored_only: bool = False,
 ) -> Token:
     """Store a token's hash and limits."""
     identifier = new_id()
     await db.execute(
         """INSERT INTO token (id, account_id, kind, name, hash, scopes, only_project, created_by, created_at, not_before,
-                              expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)""",
+                              expires_at, stored_only) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
         identifier,
         account,
         new.kind,
@@ -107,6 +111,7 @@ async def insert_token(
         now,
         not_before,
         expires_at,
+        stored_only,
     )
     stored = await find_token(db, identifier)
     assert stored is not None

@@ -85,6 +85,8 @@ class Caller:
     token_id: UUID | None = None
     origin: str = ""
     """Where the call came from: the address of the peer."""
+    is_stored_only: bool = False
+    """Whether the token they came with runs stored operations of GraphQL, and is good for nothing else."""
 
     @property
     def projects(self) -> frozenset[ProjectId] | None:

@@ -29,6 +29,7 @@ def caller_of(
     only_project: ProjectId | None = None,
     granted: Iterable[tuple[ProjectId, Role]] = (),
     is_superadmin: bool = False,
+    is_stored_only: bool = False,
 ) -> Caller:
     """The caller that an account is.
 
@@ -45,6 +46,7 @@ def caller_of(
         only_project,
         token_id,
         origin,
+        is_stored_only,
     )
 
 

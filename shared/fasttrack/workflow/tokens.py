@@ -63,7 +63,12 @@ def caller_of_bearer(bearer: Bearer, *, origin: str, now: datetime) -> Caller:
     if account.disabled_at is not None:
         raise Unauthenticated("the account of the token is disabled")
     return caller_of(
-        bearer.standing, origin=origin, token_id=token.id, scopes=token.scopes, only_project=token.only_project
+        bearer.standing,
+        origin=origin,
+        token_id=token.id,
+        scopes=token.scopes,
+        only_project=token.only_project,
+        is_stored_only=token.stored_only,
     )
 
 
@@ -81,15 +86,17 @@ async def create_token(
     only_project: ProjectId | None = None,
     lifetime: timedelta = DEFAULT_LIFETIME,
     not_before: datetime | None = None,
+    stored_only: bool = False,
 ) -> CreatedToken:
     """Make a token: for oneself, or for a service account of a project that one manages; a superadmin for anybody, since
     somebody without a token, and without an identity provider, has no way to make the first.
 
     Nothing that a token may do goes beyond what the caller may: a token made with a token has at most the scopes, the
-    one project and the time of the first. Use `Database.transaction`, not `run`: the text cannot be told twice.
+    one project and the time of the first, and runs stored operations only if that one does. Use `Database.transaction`, not `run`: the text cannot be told twice.
 
     :param scopes: what it allows at most.
     :param only_project: the one project that it is for; a service account's token is always for its own.
+    :param stored_only: it runs stored operations of GraphQL, and is good for nothing else.
     :raises InvalidInput: the name, the scopes or the time cannot be.
     :raises NotFound: no such account or project, or it is not the caller's to see.
     :raises Forbidden: the caller may not do what the token would, or not make tokens for that account.
@@ -123,6 +130,7 @@ async def create_token(
         now=now,
         not_before=begins_at,
         expires_at=ends_at,
+        stored_only=stored_only or caller.is_stored_only,
     )
     await _record(db, caller, "token.create", token, after=_facts(token))
     return CreatedToken(token, secret)
@@ -179,6 +187,10 @@ async def rotate_token(
         raise Conflict("the token was revoked or has expired; make a new one")
     if old.id != caller.token_id:
         _require_no_more(caller, old.scopes, old.only_project)
+        if caller.is_stored_only and not old.stored_only:
+            raise Forbidden(
+                "the token that you came with runs stored operations only, and cannot renew one that does more"
+            )
     ends_at = None if old.expires_at is None else now + (old.expires_at - old.not_before)
     if old.id != caller.token_id and ends_at is not None:
         ends_at = await _end_within_own(db, caller, ends_at)
@@ -194,6 +206,7 @@ async def rotate_token(
         now=now,
         not_before=now,
         expires_at=ends_at,
+        stored_only=old.stored_only,
     )
     await stored.set_rotated(db, old.id, new.id, now + overlap)
     await _record(db, caller, "token.rotate", old, before=_facts(old), after={"id": new.id, **_facts(new)})
@@ -286,7 +299,7 @@ async def _record(
 
 
 def _facts(token: Token) -> dict[str, object]:
-    names = ("account_name", "kind", "name", "scopes", "only_project", "not_before", "expires_at")
+    names = ("account_name", "kind", "name", "scopes", "only_project", "not_before", "expires_at", "stored_only")
     return {name: getattr(token, name) for name in names}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from hashlib import sha256
 from pathlib import Path
 
 from fasttrack.settings import Settings
@@ -13,6 +14,7 @@ from tests.engine import Engine
 from tests.factories import a_file
 
 PAGE = (Path(__file__).parents[3] / "docs" / "capabilities" / "api-graphql.md").read_text()
+JSON = re.findall(r"```json\n(.*?)```", PAGE, re.S)
 EXAMPLES = re.findall(r"```graphql\n(.*?)```", PAGE, re.S)
 
 
@@ -32,9 +34,19 @@ async def test_the_examples_of_the_page_work(ask: Asking, engine: Engine) -> Non
 
 
 async def test_the_cost_can_be_asked_for_as_the_page_says(ask: Asking) -> None:
-    (body,) = re.findall(r"```json\n(.*?)```", PAGE, re.S)
+    body = JSON[-1]
     answer = (await ask.client.post("/graphql", json=json.loads(body))).json()
     assert answer == {"data": None, "extensions": {"cost": {"requested": 21, "limit": 10_000}}}
+
+
+async def test_a_stored_operation_is_asked_for_as_the_page_says(ask: Asking) -> None:
+    text = "{ viewer { name } }"
+    await ask(f'mutation {{ storeOperation(input: {{text: "{text}"}}) {{ errors {{ code }} }} }}')
+    by_id, by_extension = JSON[:2]
+    for body in (by_id, by_extension):
+        asked = body.replace("HASH", sha256(text.encode()).hexdigest())
+        answer = (await ask.client.post("/graphql", json=json.loads(asked))).json()
+        assert answer["data"] == {"viewer": {"name": "owner"}}
 
 
 def test_the_limits_of_the_page_are_the_defaults() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -11,9 +13,9 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from fasttrack.settings import Settings
+from fasttrack.domain.access import Role
 from fasttrack_api.graphql.ids import Kind
-from tests.api.graphql.conftest import Asking, gid
+from tests.api.graphql.conftest import OWNER, Asking, gid
 from tests.engine import Engine
 from tests.factories import a_file
 
@@ -274,40 +276,126 @@ async def test_a_fault_of_ours_is_masked_and_found_in_the_log(
 async def test_what_takes_too_long_is_ended_and_may_be_tried_again(
     ask: Asking, app: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import asyncio
-
     from fasttrack_api.graphql import queries
 
     async def slow(*_: object) -> None:
         await asyncio.sleep(5)
 
     monkeypatch.setattr(queries, "find_visible_project", slow)
-    short = app.state.parts.settings.model_copy(
-        update={"api_query_seconds": __import__("datetime").timedelta(seconds=0.05)}
-    )
-    object.__setattr__(app.state.parts, "settings", short)
+    within(app, 0.05)
     body = await ask.raw('{ project(name: "a") { id } }')
     assert body["errors"][0]["extensions"] == {"code": "QUERY_TOO_SLOW", "retryable": True}
 
 
-async def test_introspection_and_suggestions_can_be_turned_off(
-    settings: Settings, database: Any, doorbell: Any, ask: Asking
-) -> None:
-    from fasttrack.clock import SystemClock
-    from fasttrack.db.secrets import SecretBox
-    from fasttrack_api.app import create_app
-    from fasttrack_api.parts import Parts
+def within(app: Any, seconds: float) -> None:
+    """From here on, an operation has so long."""
+    short = app.state.parts.settings.model_copy(update={"api_query_seconds": timedelta(seconds=seconds)})
+    object.__setattr__(app.state.parts, "settings", short)
 
-    closed = settings.model_copy(update={"api_introspection": False})
-    made = create_app(closed, given=Parts(closed, database, doorbell, SecretBox(b"k" * 32), SystemClock()))
-    made.state.parts = Parts(closed, database, doorbell, SecretBox(b"k" * 32), SystemClock())
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://127.0.0.1") as client:
-        asking = Asking(client, ask.project)
-        assert await asking.code("{ __schema { types { name } } }") == "INTROSPECTION_OFF"
-        assert await asking.code('{ __type(name: "Job") { name } }') == "INTROSPECTION_OFF"
-        assert await asking("{ viewer { __typename } }") == {"viewer": {"__typename": "Viewer"}}
-        body = await asking.raw("{ viewe { name } }")
-        assert "Did you mean" not in str(body)
+
+async def test_an_operation_of_many_short_steps_is_ended_as_a_whole(
+    ask: Asking, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fasttrack_api.graphql import queries
+
+    find = queries.find_visible_project
+
+    async def slow(*args: Any) -> Any:
+        await asyncio.sleep(0.1)
+        return await find(*args)
+
+    monkeypatch.setattr(queries, "find_visible_project", slow)
+    within(app, 0.3)
+    body = await ask.raw("{" + " ".join(f'p{n}: project(name: "default") {{ name }}' for n in range(16)) + "}")
+    assert {e["extensions"]["code"] for e in body["errors"]} == {"QUERY_TOO_SLOW"}
+    within(app, 5)
+    assert "errors" not in await ask.raw(
+        '{ a: project(name: "default") { name } b: project(name: "default") { name } }'
+    )
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_what_waits_for_something_else_is_ended_too(
+    ask: Asking, app: Any, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    from fasttrack_api.graphql import queries
+    from fasttrack_api.graphql.mutations import projects
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(queries, "read_nodes", never)
+    monkeypatch.setattr(projects, "tried", never)
+    monkeypatch.setattr("fasttrack_api.graphql.schema._GRACE", 0.05)
+    within(app, 0.1)
+    for query, code in (
+        ('{ node(id: "x") { id } }', "QUERY_TOO_SLOW"),
+        ('mutation { createProject(input: {name: "x"}) { isNew } }', "OUTCOME_UNKNOWN"),
+    ):
+        answer = await ask.client.post("/graphql", json={"query": query}, headers={"Accept": accept})
+        assert f'"code":"{code}"' in answer.text
+        assert '"data":null' in answer.text
+
+
+async def test_a_write_whose_turn_comes_too_late_is_not_begun(
+    ask: Asking, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fasttrack_api.graphql.mutations import projects
+
+    async def hangs(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(projects, "create_project", hangs)
+    within(app, 0.1)
+    one = 'createProject(input: {name: "%s"}) { project { name } errors { code retryable } }'
+    data = await ask("mutation { a: " + one % "a" + " b: " + one % "b" + " }")
+    assert [data[n]["errors"] for n in "ab"] == [
+        [{"code": "OUTCOME_UNKNOWN", "retryable": False}],
+        [{"code": "QUERY_TOO_SLOW", "retryable": True}],
+    ]
+
+
+HINTED = [
+    ("{ viewe { name } }", {}, "Cannot query field"),
+    ("{ viewer { ... on Viewe { name } } }", {}, "Unknown type"),
+    ("{ projects(frist: 1) { nodes { id } } }", {}, "Unknown argument"),
+    (
+        'query($f: JobFilter) { project(name: "default") { jobs(filter: $f) { nodes { id } } } }',
+        {"f": {"states": ["RUNNIN"]}},
+        "RUNNIN",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("everybody", ["superadmin", "viewer", "nobody's"]),
+        ("members", ["superadmin", "viewer"]),
+        ("superadmins", ["superadmin"]),
+        ("nobody", []),
+    ],
+)
+async def test_the_schema_and_names_of_it_are_told_to_whom_the_setting_says(
+    ask: Asking, app: Any, setting: str, told: list[str]
+) -> None:
+    settings = app.state.parts.settings.model_copy(update={"api_introspection": setting})
+    object.__setattr__(app.state.parts, "settings", settings)
+    callers = {"superadmin": OWNER, "viewer": None, "nobody's": None}
+    for who in [*callers, *callers]:  # a second time, when every text was validated before for somebody else
+        if who == "superadmin":
+            ask.caller = OWNER
+        else:
+            ask.as_member(Role.VIEWER if who == "viewer" else None)
+        for query in ("{ __schema { types { name } } }", '{ __type(name: "Job") { name } }'):
+            body = await ask.raw(query)
+            codes = [e["extensions"]["code"] for e in body.get("errors", [])]
+            assert codes == ([] if who in told else ["INTROSPECTION_OFF"]), who
+        assert await ask("{ viewer { __typename } }") == {"viewer": {"__typename": "Viewer"}}
+        for query, variables, says in HINTED:
+            message = (await ask.raw(query, variables))["errors"][0]["message"]
+            assert says in message
+            assert ("Did you mean" in message) is (who in told), (who, message)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def settings(settings: Settings) -> Settings:
         "socket_init_timeout": timedelta(seconds=0.3),
         "socket_limit_per_token": 3,
         "socket_subscriptions": 4,
+        "stream_limit_per_token": 5,
         "socket_messages_per_second": 20,
     }
     return settings.model_copy(update=tight)
@@ -121,12 +122,29 @@ async def test_s33_too_many_subscriptions_are_an_error_and_too_many_sockets_are_
         await socket.subscribe(EVENTS, number="5")
         while (message := await socket.receive())["type"] != "error":
             pass
-        assert (message["id"], message["payload"][0]["message"]) == ("5", "Subscription limit reached")
+        assert (message["id"], message["payload"][0]["extensions"]["code"]) == ("5", "TOO_MANY_STREAMS")
         async with introduced(address), introduced(address), opened(address) as fourth:
             assert await _says(fourth, INIT) == 4429
         async with introduced(address):
             pass
     await eventually(lambda: app.state.hub.open == 0)
+
+
+async def test_subscriptions_are_counted_for_the_token_over_all_its_sockets(address: str, app: FastAPI) -> None:
+    async with introduced(address) as second:
+        async with introduced(address) as first:
+            for n in range(4):
+                await first.subscribe(EVENTS, number=str(n))
+            await second.subscribe(EVENTS, number="a")
+            await eventually(lambda: hasattr(app.state, "hub") and app.state.hub.open == 5)
+            await second.subscribe(EVENTS, number="b")
+            while (message := await second.receive())["id"] != "b":
+                pass
+            errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
+            assert errors[0]["extensions"] == {"code": "TOO_MANY_STREAMS", "retryable": True}
+        await eventually(lambda: app.state.hub.open == 1)
+        await second.subscribe(EVENTS, number="c")
+        await eventually(lambda: app.state.hub.open == 2)
 
 
 async def test_s34_operations_over_a_socket_are_for_whoever_it_is_now(

@@ -30,14 +30,14 @@ class WrongTokens:
     def require_room(self, address: str) -> None:
         """Pass if a token from this address may be looked at. :raises TooManyRequests: not in this minute."""
         self._turn()
-        if self._counts.get(_group(address), 0) > self._limit:
+        if self._counts.get(group_of(address), 0) > self._limit:
             raise self._refusal()
 
     async def add(self, address: str) -> None:
         """Note a wrong token. :raises TooManyRequests: it was one too many."""
         self._turn()
         period = self._period
-        group = _group(address)
+        group = group_of(address)
         here = self._counts.get(group, 0) + 1
         everywhere = await self._doorbell.count(f"wrong-tokens:{group}:{period}", 2 * _PERIOD)
         if period == self._period and (group in self._counts or len(self._counts) < _MOST_ADDRESSES):
@@ -62,7 +62,7 @@ class WrongTokens:
         )
 
 
-def _group(address: str) -> str:
+def group_of(address: str) -> str:
     """Whom an address stands for: one of IPv4, or a whole network of IPv6, as whoever has one has them all."""
     try:
         parsed = ip_address(address)

@@ -21,6 +21,7 @@ from .attempts import WrongTokens
 from .identity import IdentityProvider
 from .known import KnownCallers, Standing
 from .last_uses import LastUses
+from .rates import Rates
 
 _LONGEST = 8192
 _OWNER_KEY = b"the owner"
@@ -108,11 +109,15 @@ class Desk:
 async def running(parts: Parts) -> AsyncIterator[None]:
     """What the desk does besides its requests is done while the block is open; nothing is left undone at its end."""
     desk = Desk.of(parts)
-    writing = asyncio.create_task(desk.last_uses.keep_writing(parts.database))
+    tasks = [
+        asyncio.create_task(desk.last_uses.keep_writing(parts.database)),
+        asyncio.create_task(Rates.of(parts).keep_settling()),
+    ]
     try:
         yield
     finally:
-        writing.cancel()
-        await asyncio.gather(writing, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         with suppress(Unavailable):
             await desk.last_uses.write(parts.database)

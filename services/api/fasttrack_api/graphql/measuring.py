@@ -56,12 +56,12 @@ class Limits:
     roots: int = 20
     cost: int = 10_000
     page: int = 100
-    seconds: float = 10.0
     introspection: bool = True
+    """Whether the schema is told; that depends on who asks."""
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Those of the settings."""
+        """Those of the settings, for somebody whom the schema is told."""
         return cls(
             tokens=settings.api_query_tokens,
             depth=settings.api_query_depth,
@@ -69,8 +69,6 @@ class Limits:
             roots=settings.api_query_roots,
             cost=settings.api_query_cost,
             page=settings.api_page_size,
-            seconds=settings.api_query_seconds.total_seconds(),
-            introspection=settings.api_introspection,
         )
 
 
@@ -208,7 +206,7 @@ class _Measure:
             _require_shallow(argument.value, self._limits.depth)
         if name in ("__schema", "__type"):
             if not self._limits.introspection:
-                raise LimitExceeded("INTROSPECTION_OFF", "this server does not describe its schema")
+                raise LimitExceeded("INTROSPECTION_OFF", "this server does not describe its schema to you")
             kind: GraphQLNamedType | None = self._schema.get_type("__Schema" if name == "__schema" else "__Type")
             definition = None
         else:

@@ -17,6 +17,7 @@ from .paging import After, Before, First, Last, Listing
 from .types.common import Node
 from .types.instance import TaskInstance
 from .types.job import Job
+from .types.operation import StoredOperationReads
 from .types.pipeline import Pipeline
 from .types.project import Project, ProjectConnection
 from .types.version import Version
@@ -64,7 +65,7 @@ async def read_nodes(context: Context, ids: list[str]) -> list[Node | None]:
 
 
 @strawberry.type(description="Everything that can be asked. What you may not read is as if it were not there.")
-class Query:
+class Query(StoredOperationReads):
     """The root of reads."""
 
     @strawberry.field(description="Who is calling.")

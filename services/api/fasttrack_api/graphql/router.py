@@ -6,12 +6,18 @@ from typing import Any
 
 import orjson
 from cross_web import HTTPException
+from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from strawberry.fastapi import GraphQLRouter
+from strawberry.types import ExecutionResult
+
+from fasttrack.errors import FastTrackError
 
 from ..problems import problem
 from .context import Context
+from .errors import tell
+from .stored import text_for
 
 
 class Router(GraphQLRouter[Context, None]):
@@ -38,6 +44,33 @@ class Router(GraphQLRouter[Context, None]):
             return await super().run(request=request, context=context, root_value=root_value)
         except HTTPException as error:
             return problem(error.status_code, "GRAPHQL_BAD_REQUEST", str(error.reason))
+
+    def parse_json(self, data: str | bytes) -> Any:
+        """The request, with its `documentId` where the hash of a stored operation is looked for."""
+        found = super().parse_json(data)
+        if isinstance(found, dict) and "documentId" in found and isinstance(found.get("extensions"), dict | None):
+            found["extensions"] = {**(found.get("extensions") or {}), "documentId": found["documentId"]}
+        return found
+
+    async def execute_operation(
+        self,
+        request: Any,
+        request_adapter: Any,
+        request_data: Any,
+        context: Context,
+        root_value: None,
+        sub_response: Any,
+    ) -> Any:
+        """Run what is asked for, by its text or as a stored operation."""
+        try:
+            request_data.query = await text_for(context, request_data.query, request_data.extensions)
+        except FastTrackError as refused:
+            errors = [GraphQLError(refused.message, original_error=refused)]
+            tell(errors)
+            return ExecutionResult(data=None, errors=errors)
+        return await super().execute_operation(
+            request, request_adapter, request_data, context, root_value, sub_response
+        )
 
     async def _refusal(self, request: Request) -> Response | None:
         """Why the request is not even read as GraphQL; `None`: it is, and its body is at hand."""

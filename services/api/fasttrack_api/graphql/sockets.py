@@ -17,13 +17,15 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
 from fasttrack.domain.access import Caller
-from fasttrack.errors import FastTrackError, Unavailable
+from fasttrack.errors import FastTrackError, TooManyRequests, Unavailable
 from fasttrack.settings import Settings
 
 from .. import auth
 from ..parts import Parts
+from ..streams import TooManyStreams
 from .context import Context, context_of
 from .router import Router
+from .stored import text_for
 
 NOBODY = Caller(UUID(int=0), "nobody", scopes=frozenset())
 """Who is at the other end of a socket before it has said so."""
@@ -41,6 +43,7 @@ class Refused(Exception):
 
 async def any_context_of(connection: HTTPConnection) -> Context:
     """The context of a request; or that of a socket, of which nobody knows yet who it is."""
+    connection.scope[auth.TAKES_STORED] = True
     if connection.scope["type"] != "websocket":
         return await context_of(connection)
     return Context(Parts.of(connection), NOBODY)
@@ -98,15 +101,38 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         """Begin an operation, for whoever the caller is at this moment."""
         if self.connection_acknowledged:
             try:
-                self.context.caller = await auth.caller_of(connection_of(self.context))
-            except Unavailable as error:
-                failed = {"message": error.message, "extensions": {"code": error.code, "retryable": True}}
-                await self.send_message(cast("Any", {"id": message["id"], "type": "error", "payload": [failed]}))
+                connection = connection_of(self.context)
+                self.context.caller = await auth.caller_of(connection)
+                auth.count_caller(connection, self.context.caller)
+            except (TooManyRequests, Unavailable) as error:
+                await self._refuse(message, error)
                 return
             except FastTrackError:
                 await self.websocket.close(4401, "Unauthorized")
                 return
+            if not await self._is_found(message):
+                return
         await super().handle_subscribe(message)
+
+    async def _is_found(self, message: Any) -> bool:
+        """Put the text of the operation into the message; whether there is one, and room for it."""
+        view: SocketRouter = self.view  # type: ignore[assignment]
+        payload = message["payload"]
+        asked = {**(payload.get("extensions") or {}), "documentId": payload.get("documentId")}
+        try:
+            if len(self.operations) >= view.most_operations and message["id"] not in self.operations:
+                raise TooManyStreams(f"{view.most_operations} operations are open on this socket: complete one first")
+            payload["query"] = await text_for(self.context, payload.get("query"), asked)
+        except FastTrackError as error:
+            await self._refuse(message, error)
+            return False
+        if payload["query"] is None:
+            await self.handle_invalid_message("Invalid message")
+        return payload["query"] is not None
+
+    async def _refuse(self, message: Any, error: FastTrackError) -> None:
+        failed = {"message": error.message, "extensions": {"code": error.code, "retryable": error.retryable}}
+        await self.send_message(cast("Any", {"id": message["id"], "type": "error", "payload": [failed]}))
 
     async def shutdown(self) -> None:
         """Let everything go."""
@@ -126,7 +152,8 @@ def _is_message(message: Any) -> bool:
     return (
         isinstance(payload, dict)
         and 0 < len(message["id"]) <= 200
-        and isinstance(payload.get("query"), str)
+        and isinstance(payload.get("query"), str | None)
+        and isinstance(payload.get("extensions"), dict | None)
         and isinstance(payload.get("variables"), dict | None)
         and isinstance(payload.get("operationName"), str | None)
     )
@@ -143,10 +170,10 @@ class SocketRouter(Router):
             context_getter=any_context_of,
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL],
             connection_init_wait_timeout=settings.socket_init_timeout,
-            max_subscriptions_per_connection=settings.socket_subscriptions,
             **options,
         )
         self.most_bytes = settings.api_body_bytes
+        self.most_operations = settings.socket_subscriptions
         self.messages_per_second = settings.socket_messages_per_second
         self._most = settings.socket_limit_per_token
         self._open: Counter[UUID] = Counter()
@@ -158,6 +185,9 @@ class SocketRouter(Router):
         said = _as_said(socket, context.connection_params or {})
         try:
             caller = await auth.caller_of(said)
+            auth.count_caller(said, caller)
+        except TooManyRequests:
+            raise Refused(4429, "Too many requests") from None
         except Unavailable:
             raise Refused(1013, "Try again later") from None
         except FastTrackError:

@@ -155,6 +155,7 @@ async def _answer(
     request: Request, parts: Parts, asked: Asked, after: str | None, limit: int, *, from_the_start: bool
 ) -> Response:
     caller = await auth.caller_of(request)
+    auth.count_caller(request, caller)
     start = start_of(after)
     wanted = await asked.resolve(parts.database, caller)
     if "text/event-stream" in request.headers.get("accept", ""):

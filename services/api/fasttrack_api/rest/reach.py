@@ -17,7 +17,7 @@ from fasttrack.domain.access import Caller, Permission
 from fasttrack.errors import NotFound
 from fasttrack.ids import JobId, PipelineId, ProjectId
 
-from ..auth import caller_of
+from ..auth import caller_of, count_caller
 from ..parts import Parts
 
 
@@ -39,7 +39,9 @@ class Call:
 
 
 async def _call_of(request: Request) -> Call:
-    return Call(Parts.of(request), await caller_of(request), request)
+    caller = await caller_of(request)
+    count_caller(request, caller)
+    return Call(Parts.of(request), caller, request)
 
 
 OfCaller = Annotated[Call, Depends(_call_of)]
