@@ -22,12 +22,11 @@ async def list_(call: Invocation) -> int:
     """
     from fasttrack.db import Db
     from fasttrack.workflow.accounts import MOST_ON_A_PAGE, list_accounts
-    from fasttrack.workflow.owner import local_caller
 
     async with call.opened(any_project=True) as bench:
 
         async def all_of_them(db: Db) -> list[Account]:
-            caller = await local_caller(db, bench.by)
+            caller = await bench.caller(db)
             found: list[Account] = []
             while True:
                 page = await list_accounts(db, caller, limit=MOST_ON_A_PAGE, after=found[-1].name if found else "")
@@ -68,7 +67,6 @@ async def create(
     from fasttrack.db import Db
     from fasttrack.errors import InvalidInput
     from fasttrack.workflow.accounts import create_service_account, create_user
-    from fasttrack.workflow.owner import local_caller
 
     from .members import read_role
 
@@ -78,7 +76,7 @@ async def create(
     async with call.opened(any_project=not service) as bench:
 
         async def make(db: Db) -> Account:
-            caller = await local_caller(db, bench.by)
+            caller = await bench.caller(db)
             if service:
                 project = bench.settings.project
                 return await create_service_account(
@@ -111,12 +109,11 @@ async def _switch(call: Invocation, name: str, *, is_on: bool) -> int:
     from fasttrack.clock import SystemClock
     from fasttrack.db import Db
     from fasttrack.workflow.accounts import disable_account, enable_account, find_account_named
-    from fasttrack.workflow.owner import local_caller
 
     async with call.opened(any_project=True) as bench:
 
         async def switch(db: Db) -> Account:
-            caller = await local_caller(db, bench.by)
+            caller = await bench.caller(db)
             found = await find_account_named(db, caller, name)
             if is_on:
                 return await enable_account(db, caller, found.id)

@@ -44,13 +44,12 @@ async def create(
     """
     from fasttrack.clock import SystemClock
     from fasttrack.workflow.accounts import find_account_named
-    from fasttrack.workflow.owner import local_caller
     from fasttrack.workflow.tokens import create_token
 
     scopes = _scopes(scope)
     # Not `run`: a second try would make a second token, and tell the text of one of them to nobody.
     async with call.opened(any_project=not only) as bench, bench.database.transaction() as db:
-        caller = await local_caller(db, bench.by)
+        caller = await bench.caller(db)
         made = await create_token(
             db,
             caller,
@@ -71,7 +70,6 @@ async def list_(call: Invocation, account: ACCOUNT = None) -> int:
     """
     from fasttrack.db import Db
     from fasttrack.workflow.accounts import MOST_ON_A_PAGE, find_account_named
-    from fasttrack.workflow.owner import local_caller
     from fasttrack.workflow.tokens import list_tokens
 
     from ..view.words import moment
@@ -79,7 +77,7 @@ async def list_(call: Invocation, account: ACCOUNT = None) -> int:
     async with call.opened(any_project=True) as bench:
 
         async def read(db: Db) -> list[Token]:
-            caller = await local_caller(db, bench.by)
+            caller = await bench.caller(db)
             wanted = (await find_account_named(db, caller, account)).id if account else None
             return await list_tokens(db, caller, account=wanted, limit=MOST_ON_A_PAGE)
 
@@ -111,11 +109,10 @@ async def rotate(
     Example: `fasttrack tokens rotate 0193c0de-0000-7000-8000-000000000001 --overlap-hours 2`
     """
     from fasttrack.clock import SystemClock
-    from fasttrack.workflow.owner import local_caller
     from fasttrack.workflow.tokens import rotate_token
 
     async with call.opened(any_project=True) as bench, bench.database.transaction() as db:
-        caller = await local_caller(db, bench.by)
+        caller = await bench.caller(db)
         made = await rotate_token(db, caller, token, now=SystemClock().now(), overlap=timedelta(hours=overlap))
     return _show(call, made)
 
@@ -127,13 +124,12 @@ async def revoke(call: Invocation, token: ID) -> int:
     """
     from fasttrack.clock import SystemClock
     from fasttrack.db import Db
-    from fasttrack.workflow.owner import local_caller
     from fasttrack.workflow.tokens import revoke_token
 
     async with call.opened(any_project=True) as bench:
 
         async def work(db: Db) -> Token:
-            caller = await local_caller(db, bench.by)
+            caller = await bench.caller(db)
             return await revoke_token(db, caller, token, now=SystemClock().now())
 
         revoked = await bench.database.run(work)

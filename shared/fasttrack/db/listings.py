@@ -26,6 +26,7 @@ class ProjectListing:
 
     id: ProjectId
     name: str
+    domain: str
     created_at: datetime
 
 
@@ -89,7 +90,7 @@ class JobListing:
     pruned_at: datetime | None
 
 
-_PROJECT = "SELECT id, name, created_at FROM project "
+_PROJECT = "SELECT id, name, domain, created_at FROM project "
 _PIPELINE = """SELECT id, project_id, name, latest_version, latest_job, created_by, created_at, paused_at, archived_at
                FROM pipeline """
 _VERSION = """SELECT v.id, v.pipeline_id, p.project_id, v.number, v.author, v.message, v.hash, v.created_at

@@ -39,7 +39,8 @@ class Call:
 
 
 async def _call_of(request: Request) -> Call:
-    return Call(Parts.of(request), await caller_of(request), request)
+    caller = request.state.caller = await caller_of(request)
+    return Call(Parts.of(request), caller, request)
 
 
 OfCaller = Annotated[Call, Depends(_call_of)]
