@@ -21,18 +21,15 @@ async def list_(call: Invocation) -> int:
     Example: `fasttrack accounts list`
     """
     from fasttrack.db import Db
-    from fasttrack.workflow.accounts import MOST_ON_A_PAGE, list_accounts
+    from fasttrack.workflow.accounts import list_accounts
+
+    from ..lookup import every
 
     async with call.opened(any_project=True) as bench:
 
         async def all_of_them(db: Db) -> list[Account]:
             caller = await bench.caller(db)
-            found: list[Account] = []
-            while True:
-                page = await list_accounts(db, caller, limit=MOST_ON_A_PAGE, after=found[-1].name if found else "")
-                found += page
-                if len(page) < MOST_ON_A_PAGE:
-                    return found
+            return await every(lambda window: list_accounts(db, caller, window), lambda a: (a.name,))
 
         accounts = await bench.database.run(all_of_them)
     if call.out.as_json:

@@ -25,20 +25,15 @@ async def list_(call: Invocation) -> int:
     Example: `fasttrack members list --project vision`
     """
     from fasttrack.db import Db
-    from fasttrack.workflow.accounts import MOST_ON_A_PAGE
     from fasttrack.workflow.members import list_members
+
+    from ..lookup import every
 
     async with call.opened() as bench:
 
         async def all_of_them(db: Db) -> list[Member]:
             caller = await bench.caller(db)
-            found: list[Member] = []
-            while True:
-                after = found[-1].name if found else ""
-                page = await list_members(db, caller, bench.project, limit=MOST_ON_A_PAGE, after=after)
-                found += page
-                if len(page) < MOST_ON_A_PAGE:
-                    return found
+            return await every(lambda window: list_members(db, caller, bench.project, window), lambda m: (m.name,))
 
         members = await bench.database.run(all_of_them)
     if call.out.as_json:

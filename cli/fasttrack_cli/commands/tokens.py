@@ -64,14 +64,15 @@ async def create(
 
 
 async def list_(call: Invocation, account: ACCOUNT = None) -> int:
-    """List the newest hundred tokens of an account: what they are for and when they end, never their text.
+    """List the tokens of an account, newest first: what they are for and when they end, never their text.
 
     Example: `fasttrack tokens list --account vision/nightly`
     """
     from fasttrack.db import Db
-    from fasttrack.workflow.accounts import MOST_ON_A_PAGE, find_account_named
+    from fasttrack.workflow.accounts import find_account_named
     from fasttrack.workflow.tokens import list_tokens
 
+    from ..lookup import every
     from ..view.words import moment
 
     async with call.opened(any_project=True) as bench:
@@ -79,7 +80,7 @@ async def list_(call: Invocation, account: ACCOUNT = None) -> int:
         async def read(db: Db) -> list[Token]:
             caller = await bench.caller(db)
             wanted = (await find_account_named(db, caller, account)).id if account else None
-            return await list_tokens(db, caller, account=wanted, limit=MOST_ON_A_PAGE)
+            return await every(lambda window: list_tokens(db, caller, window, account=wanted), lambda t: (t.id,))
 
         tokens = await bench.database.run(read)
     if call.out.as_json:
