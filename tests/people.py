@@ -118,6 +118,16 @@ class People:
         return [(r["account_name"], r["action"], r["before"], r["after"]) for r in rows]
 
 
+async def entries(database: Database) -> list[dict[str, Any]]:
+    """The audit log, oldest first, without what differs from run to run."""
+    async with database.transaction() as db:
+        rows = await db.rows(
+            """SELECT account_name, origin, action, project_id, object_kind, object_id, before, after, outcome
+               FROM audit_entry ORDER BY id"""
+        )
+    return [dict(r) for r in rows]
+
+
 def utc_now() -> datetime:
     """This moment."""
     return datetime.now(UTC)

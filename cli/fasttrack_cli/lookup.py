@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
 from fasttrack.db import Db
 from fasttrack.db.jobs import InstanceRecord, JobRecord, list_instances
 from fasttrack.db.pipelines import PipelineRecord, find_pipeline
+from fasttrack.db.windows import Page, Window
 from fasttrack.errors import NotFound
 from fasttrack.ids import ProjectId
+
+T = TypeVar("T")
+
+
+async def every(read: Callable[[Window], Awaitable[Page[T]]], key: Callable[[T], Sequence[object]]) -> list[T]:
+    """Everything of a list, page by page. :param key: what the list is ordered by, of one item."""
+    found: list[T] = []
+    while True:
+        page = await read(Window(100, after=key(found[-1]) if found else None))
+        found += page.items
+        if not page.has_more:
+            return found
 
 
 async def require_pipeline(db: Db, project: ProjectId, name: str) -> PipelineRecord:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fasttrack.crashpoints import crash_point
 from fasttrack.db import Db
-from fasttrack.db.jobs import find_job
 from fasttrack.db.pipelines import VersionRecord
+from fasttrack.domain.access import Caller
 from fasttrack.domain.pipeline import Pipeline
 from fasttrack.errors import InvalidPipeline
 from fasttrack.ids import JobId, new_id
-from fasttrack.workflow.publish import Published, publish, require_version
-from fasttrack.workflow.submit import RunRequest, Submitted, submit
+from fasttrack.workflow import writes
+from fasttrack.workflow.publish import Published, require_version
+from fasttrack.workflow.submit import RunRequest, Submitted
 from fasttrack.workflow.versions import compile_spec
 
 from .files import is_file_name, read_file
@@ -69,15 +70,12 @@ async def start_job(
     :raises InvalidPipeline: the file is not valid. :raises InvalidRun: the run cannot be started as asked.
     :raises NotFound: no such pipeline or version. :raises Conflict: the idempotency key stands for another request.
     """
-    request = replace(request, by=bench.by)
     job_id = JobId(new_id())  # made before the first try: one whose commit was lost on the way back is recognised
 
     async def work(db: Db) -> Start:
-        version, pipeline, published = await _version(db, bench, origin)
-        known = await find_job(db, bench.project, job_id)
-        if known is not None:
-            return Start(version, pipeline, Submitted(known.id, known.number, is_new=True), published)
-        submitted = await submit(db, bench.project, version, pipeline, request, job_id=job_id)
+        caller = await bench.caller(db)
+        version, pipeline, published = await _version(db, bench, caller, origin)
+        submitted = await writes.run_pipeline(db, caller, bench.project, version, pipeline, request, job_id=job_id)
         start = Start(version, pipeline, submitted, published)
         if dry_run:
             raise _OnlyTried(start)
@@ -98,10 +96,10 @@ async def start_job(
 
 
 async def _version(
-    db: Db, bench: Workbench, origin: FromFile | FromVersion
+    db: Db, bench: Workbench, caller: Caller, origin: FromFile | FromVersion
 ) -> tuple[VersionRecord, Pipeline, Published | None]:
     if isinstance(origin, FromFile):
-        published = await publish(db, bench.project, origin.text, by=bench.by, message=origin.message)
+        published = await writes.publish_pipeline(db, caller, bench.project, origin.text, message=origin.message)
         return published.version, published.compiled, published
     version = await require_version(db, bench.project, origin.pipeline, origin.number)
     return version, compile_spec(version.spec), None

@@ -11,11 +11,13 @@ from fasttrack.clock import SystemClock
 from fasttrack.db import Database, Db, connect, migrate
 from fasttrack.db.projects import ensure_project, find_project
 from fasttrack.db.secrets import SecretBox
+from fasttrack.domain.access import Caller
 from fasttrack.doorbell import Doorbell
 from fasttrack.errors import Conflict, NotFound
 from fasttrack.feed import Feed
 from fasttrack.ids import ProjectId
 from fasttrack.settings import Settings
+from fasttrack.workflow.owner import local_caller
 from fasttrack_scheduler.backends import make_backend
 from fasttrack_scheduler.service import Scheduler
 
@@ -45,6 +47,10 @@ class Workbench:
     def by(self) -> str:
         """Who is typing."""
         return user_name()
+
+    async def caller(self, db: Db) -> Caller:
+        """Who is typing, as the owner of this FastTrack."""
+        return await local_caller(db, self.by)
 
     @asynccontextmanager
     async def scheduling(self) -> AsyncIterator[Scheduler]:

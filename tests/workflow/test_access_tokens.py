@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fasttrack.db import Database
+from fasttrack.db.windows import Window
 from fasttrack.domain.access import OWNER, Permission
 from fasttrack.errors import Conflict, Forbidden, InvalidInput, NotFound
 from fasttrack.ids import ProjectId, new_id
@@ -120,11 +121,12 @@ async def test_who_sees_which_tokens(people: People) -> None:
     admin, editor = await people.caller(ada), await people.caller(grace)
 
     async def ids(caller: Any, **more: Any) -> list[Any]:
-        return [t.id for t in await people.database.run(lambda db: list_tokens(db, caller, **more))]
+        window = Window(more.pop("size", 50), after=more.pop("after", None))
+        return [t.id for t in (await people.database.run(lambda db: list_tokens(db, caller, window, **more))).items]
 
     assert await ids(admin) == own[::-1]
-    assert await ids(admin, limit=2) == own[:0:-1]
-    assert await ids(admin, limit=2, before=own[1]) == [own[0]]
+    assert await ids(admin, size=2) == own[:0:-1]
+    assert await ids(admin, size=2, after=[own[1]]) == [own[0]]
     assert await ids(admin, account=robot.id) == [robots]
     assert await ids(admin, project=vision) == [narrow, robots]
     assert await ids(editor) == [wide, narrow]
@@ -171,7 +173,7 @@ async def test_a_rotated_token_lives_as_long_as_the_old_one_did_and_no_longer_be
     assert new.token.expires_at == now + timedelta(days=10)
     assert new.secret.text != old.secret.text
     listed = await people.database.run(lambda db: list_tokens(db, caller))
-    assert [(t.id, t.rotated_to, t.expires_at) for t in listed] == [
+    assert [(t.id, t.rotated_to, t.expires_at) for t in listed.items] == [
         (new.token.id, None, now + timedelta(days=10)),
         (old.token.id, new.token.id, now + timedelta(hours=24)),
     ]
@@ -196,4 +198,4 @@ async def test_an_overlap_never_makes_the_old_token_live_longer(people: People) 
     caller = await people.caller(ada)
     await people.database.run(lambda db: rotate_token(db, caller, old.token.id, now=utc_now()))
     listed = await people.database.run(lambda db: list_tokens(db, caller))
-    assert listed[1].expires_at == old.token.expires_at
+    assert listed.items[1].expires_at == old.token.expires_at

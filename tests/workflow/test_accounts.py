@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fasttrack.db import Database, Db
+from fasttrack.db.windows import Window
 from fasttrack.domain.access import OWNER, AccountKind, Permission, Role
 from fasttrack.errors import Conflict, Forbidden, InvalidInput, NotFound
 from fasttrack.ids import ProjectId, new_id
@@ -127,12 +128,13 @@ async def test_accounts_are_seen_by_those_who_share_a_project(people: People) ->
     caller = await people.caller(ada)
 
     async def names(who: Any, **page: Any) -> list[str]:
-        return [a.name for a in await people.database.run(lambda db: accounts.list_accounts(db, who, **page))]
+        found = await people.database.run(lambda db: accounts.list_accounts(db, who, Window(**{"size": 50} | page)))
+        return [a.name for a in found.items]
 
     assert await names(caller) == ["ada", "grace", "vision/nightly"]
     assert await names(await people.owner()) == ["ada", "alan", "grace", "owner", "vision/nightly"]
-    assert await names(caller, limit=2) == ["ada", "grace"]
-    assert await names(caller, limit=2, after="grace") == ["vision/nightly"]
+    assert await names(caller, size=2) == ["ada", "grace"]
+    assert await names(caller, size=2, after=["grace"]) == ["vision/nightly"]
     assert await names(await people.caller(ada, scopes=frozenset({Permission.RUN}))) == []
     assert await names(await people.caller(await people.user("new"))) == []
     for find in (
@@ -157,7 +159,7 @@ async def test_members_are_added_changed_and_removed_and_written_down(people: Pe
     changed = await run(lambda db: members.change_member(db, admin, vision, grace.id, Role.OPERATOR))
     assert changed.role is Role.OPERATOR
     listed = await run(lambda db: members.list_members(db, admin, vision))
-    assert [(m.name, m.role) for m in listed] == [("ada", Role.ADMIN), ("grace", Role.OPERATOR)]
+    assert [(m.name, m.role) for m in listed.items] == [("ada", Role.ADMIN), ("grace", Role.OPERATOR)]
     await run(lambda db: members.remove_member(db, admin, vision, grace.id))
     await refused(people, NotFound, lambda db: members.remove_member(db, admin, vision, grace.id), "no member")
     await refused(
@@ -248,7 +250,7 @@ async def test_lists_cost_one_statement_however_long(people: People) -> None:
             await people.user(f"user-{size}-{i}", vision="viewer")
         counted = CountedDatabase(people.database)
         async with counted.transaction() as db:
-            assert len(await members.list_members(db, owner, vision)) == (2 if size == 2 else 22)
+            assert len((await members.list_members(db, owner, vision)).items) == (2 if size == 2 else 22)
             await accounts.list_accounts(db, owner)
         counts.append(counted.statements)
     assert counts == [2, 2]

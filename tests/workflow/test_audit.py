@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from fasttrack.db import Database
 from fasttrack.db.audit import AuditFilter
+from fasttrack.db.windows import Window
 from fasttrack.domain.access import OWNER, Permission
 from fasttrack.domain.tokens import TokenKind, new_token
 from fasttrack.errors import Forbidden, NotFound
@@ -42,7 +43,7 @@ async def test_an_entry_says_who_from_where_with_what_and_how_it_was(people: Peo
 
     await people.database.run(work)
     owner = await people.owner()
-    [entry] = await people.database.run(lambda db: list_audit(db, owner, AuditFilter(account=ada.id)))
+    [entry] = (await people.database.run(lambda db: list_audit(db, owner, AuditFilter(account=ada.id)))).items
     assert abs((datetime.now(UTC) - entry.at).total_seconds()) < 60
     assert dataclasses.asdict(entry) == {
         "id": entry.id, "at": entry.at, "account_id": ada.id, "account_name": "ada", "token_id": token,
@@ -82,17 +83,20 @@ async def test_the_log_is_read_by_those_who_manage(people: People) -> None:
     vision, speech, text = [await people.project(n) for n in ("vision", "speech", "text")]
 
     async def projects(caller: Any, wanted: AuditFilter | None = None, **page: Any) -> list[Any]:
-        return [e.project_id for e in await people.database.run(lambda db: list_audit(db, caller, wanted, **page))]
+        window = Window(**{"size": 50} | page)
+        return [
+            e.project_id for e in (await people.database.run(lambda db: list_audit(db, caller, wanted, window))).items
+        ]
 
     assert await projects(admin) == [vision, vision]
     assert await projects(admin, AuditFilter(projects=[vision])) == [vision, vision]
     everything = [speech, vision, text, speech, None, text, vision, None]
     assert await projects(owner) == everything
-    assert await projects(owner, limit=3) == everything[:3]
+    assert await projects(owner, size=3) == everything[:3]
     assert await projects(owner, AuditFilter(projects=[speech, text])) == [speech, text, speech, text]
     assert await projects(owner, AuditFilter(action="account.create")) == [speech, vision, None, None]
     assert await projects(owner, AuditFilter(object_kind="account", object_id=str(ada.id))) == [text, vision, None]
-    assert await projects(owner, AuditFilter(account=OWNER), limit=500) == everything
+    assert await projects(owner, AuditFilter(account=OWNER), size=500) == everything
     for hidden in (speech, ProjectId(new_id())):
         await refused(people, NotFound, lambda db, h=hidden: list_audit(db, admin, AuditFilter(projects=[h])))
     await refused(people, Forbidden, lambda db: list_audit(db, admin, AuditFilter(projects=[text])))
@@ -109,17 +113,17 @@ async def test_pages_of_the_log_follow_one_another(people: People) -> None:
         await people.user(f"user-{i}")
     owner = await people.owner()
     seen: list[str] = []
-    last = None
+    after = None
     counted = CountedDatabase(people.database)
     while True:
         async with counted.transaction() as db:
-            page = await list_audit(db, owner, limit=3, before=last)
-        if not page:
+            page = await list_audit(db, owner, window=Window(3, after=after))
+        seen += [e.after["name"] for e in page.items]
+        after = [page.items[-1].id]
+        if not page.has_more:
             break
-        seen += [e.after["name"] for e in page]
-        last = page[-1].id
     assert seen == [f"user-{i}" for i in range(6, -1, -1)]
-    assert counted.statements == counted.transactions == 4
+    assert counted.statements == counted.transactions == 3
 
 
 def test_secrets_are_masked_by_their_name_and_by_their_form() -> None:

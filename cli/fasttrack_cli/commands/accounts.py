@@ -21,19 +21,15 @@ async def list_(call: Invocation) -> int:
     Example: `fasttrack accounts list`
     """
     from fasttrack.db import Db
-    from fasttrack.workflow.accounts import MOST_ON_A_PAGE, list_accounts
-    from fasttrack.workflow.owner import local_caller
+    from fasttrack.workflow.accounts import list_accounts
+
+    from ..lookup import every
 
     async with call.opened(any_project=True) as bench:
 
         async def all_of_them(db: Db) -> list[Account]:
-            caller = await local_caller(db, bench.by)
-            found: list[Account] = []
-            while True:
-                page = await list_accounts(db, caller, limit=MOST_ON_A_PAGE, after=found[-1].name if found else "")
-                found += page
-                if len(page) < MOST_ON_A_PAGE:
-                    return found
+            caller = await bench.caller(db)
+            return await every(lambda window: list_accounts(db, caller, window), lambda a: (a.name,))
 
         accounts = await bench.database.run(all_of_them)
     if call.out.as_json:
@@ -68,7 +64,6 @@ async def create(
     from fasttrack.db import Db
     from fasttrack.errors import InvalidInput
     from fasttrack.workflow.accounts import create_service_account, create_user
-    from fasttrack.workflow.owner import local_caller
 
     from .members import read_role
 
@@ -78,7 +73,7 @@ async def create(
     async with call.opened(any_project=not service) as bench:
 
         async def make(db: Db) -> Account:
-            caller = await local_caller(db, bench.by)
+            caller = await bench.caller(db)
             if service:
                 project = bench.settings.project
                 return await create_service_account(
@@ -111,12 +106,11 @@ async def _switch(call: Invocation, name: str, *, is_on: bool) -> int:
     from fasttrack.clock import SystemClock
     from fasttrack.db import Db
     from fasttrack.workflow.accounts import disable_account, enable_account, find_account_named
-    from fasttrack.workflow.owner import local_caller
 
     async with call.opened(any_project=True) as bench:
 
         async def switch(db: Db) -> Account:
-            caller = await local_caller(db, bench.by)
+            caller = await bench.caller(db)
             found = await find_account_named(db, caller, name)
             if is_on:
                 return await enable_account(db, caller, found.id)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from fasttrack.workflow.rerun import RerunPlan
     from fasttrack.workflow.submit import Submitted
 
-    from ..workbench import Workbench
 
 IDS = Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Jobs, as whole ids or their last digits.")]
 PIPELINES = Annotated[
@@ -41,18 +40,16 @@ async def pause(
 
     Example: `fasttrack pause 5f3a09c1 --stop`
     """
-    from fasttrack.workflow.control import pause as pause_job
-    from fasttrack.workflow.control import pause_pipeline
+    from functools import partial
+
+    from fasttrack.workflow.writes import pause_job, pause_pipeline
 
     _require_something(identifiers, pipeline)
     if stop and pipeline:
         raise typer.BadParameter(
             "a pipeline's running tasks are ended by pausing its jobs with --stop", param_hint="--stop"
         )
-
-    async def one(db: Db, bench: Workbench, record: JobRecord, now: Any) -> JobState:
-        return await pause_job(db, bench.project, record.id, stop=stop, now=now)
-
+    one = partial(pause_job, stop=stop)
     return await _apply(call, identifiers or [], pipeline or [], one, pause_pipeline, "pause")
 
 
@@ -61,15 +58,10 @@ async def resume(call: Invocation, identifiers: IDS = None, pipeline: PIPELINES 
 
     Example: `fasttrack resume 5f3a09c1`
     """
-    from fasttrack.workflow.control import resume as resume_job
-    from fasttrack.workflow.control import resume_pipeline
+    from fasttrack.workflow.writes import resume_job, resume_pipeline
 
     _require_something(identifiers, pipeline)
-
-    async def one(db: Db, bench: Workbench, record: JobRecord, now: Any) -> JobState:
-        return await resume_job(db, bench.project, record.id, now=now)
-
-    return await _apply(call, identifiers or [], pipeline or [], one, resume_pipeline, "resume")
+    return await _apply(call, identifiers or [], pipeline or [], resume_job, resume_pipeline, "resume")
 
 
 async def rerun(
@@ -105,7 +97,7 @@ async def rerun(
     from fasttrack.ids import JobId, new_id
     from fasttrack.workflow.control import resolve_job
     from fasttrack.workflow.rerun import FAILURE, WHOLE, plan_rerun
-    from fasttrack.workflow.rerun import rerun as submit_rerun
+    from fasttrack.workflow.writes import rerun_job
 
     from ..running import signals
     from ..watching import tell_outcome, verdict, wait_for_job
@@ -123,7 +115,8 @@ async def rerun(
             plan = await plan_rerun(db, bench.project, record.id, start=chosen, newest=version == "new", params=given)
             if dry_run:
                 return plan, None
-            submitted = await submit_rerun(db, bench.project, plan, by=bench.by, key=key, job_id=job_id)
+            caller = await bench.caller(db)
+            submitted = await rerun_job(db, caller, bench.project, plan, key=key, job_id=job_id)
             crash_point("rerun.before_commit")
             return plan, submitted
 
@@ -169,10 +162,10 @@ async def _apply(
 
         async def work(db: Db) -> tuple[list[tuple[JobRecord, JobState]], list[Any]]:
             found = {r.id: r for r in [await resolve_job(db, bench.project, i) for i in identifiers]}
-            now = datetime.now(UTC)
+            caller, now = await bench.caller(db), datetime.now(UTC)
             # In the order of ids, as every other writer locks jobs.
-            jobs = [(found[i], await one(db, bench, found[i], now)) for i in sorted(found)]
-            touched = [job for name in pipelines for job in await whole(db, bench.project, name)]
+            jobs = [(found[i], await one(db, caller, bench.project, i, now=now)) for i in sorted(found)]
+            touched = [job for name in pipelines for job in await whole(db, caller, bench.project, name)]
             crash_point(f"{verb}.before_commit")
             return jobs, touched
 

@@ -120,8 +120,8 @@ async def cancel(
     """
     from datetime import UTC, datetime
 
-    from fasttrack.workflow.control import cancel as cancel_job
     from fasttrack.workflow.control import resolve_job
+    from fasttrack.workflow.writes import cancel_job
 
     from ..running import signals
     from ..watching import verdict, wait_for_job
@@ -130,9 +130,9 @@ async def cancel(
 
         async def work(db: Db) -> list[tuple[JobRecord, JobState]]:
             found = {r.id: r for r in [await resolve_job(db, bench.project, i) for i in identifiers]}
-            now = datetime.now(UTC)
+            caller, now = await bench.caller(db), datetime.now(UTC)
             # In the order of ids, as every other writer locks jobs.
-            return [(found[i], await cancel_job(db, bench.project, i, now=now)) for i in sorted(found)]
+            return [(found[i], await cancel_job(db, caller, bench.project, i, now=now)) for i in sorted(found)]
 
         cursor = await bench.feed.here()
         cancelled = await bench.database.run(work)

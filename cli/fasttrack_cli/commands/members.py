@@ -25,21 +25,15 @@ async def list_(call: Invocation) -> int:
     Example: `fasttrack members list --project vision`
     """
     from fasttrack.db import Db
-    from fasttrack.workflow.accounts import MOST_ON_A_PAGE
     from fasttrack.workflow.members import list_members
-    from fasttrack.workflow.owner import local_caller
+
+    from ..lookup import every
 
     async with call.opened() as bench:
 
         async def all_of_them(db: Db) -> list[Member]:
-            caller = await local_caller(db, bench.by)
-            found: list[Member] = []
-            while True:
-                after = found[-1].name if found else ""
-                page = await list_members(db, caller, bench.project, limit=MOST_ON_A_PAGE, after=after)
-                found += page
-                if len(page) < MOST_ON_A_PAGE:
-                    return found
+            caller = await bench.caller(db)
+            return await every(lambda window: list_members(db, caller, bench.project, window), lambda m: (m.name,))
 
         members = await bench.database.run(all_of_them)
     if call.out.as_json:
@@ -79,12 +73,11 @@ async def remove(call: Invocation, name: NAME) -> int:
     from fasttrack.db import Db
     from fasttrack.workflow.accounts import find_account_named
     from fasttrack.workflow.members import remove_member
-    from fasttrack.workflow.owner import local_caller
 
     async with call.opened() as bench:
 
         async def work(db: Db) -> None:
-            caller = await local_caller(db, bench.by)
+            caller = await bench.caller(db)
             found = await find_account_named(db, caller, name)
             await remove_member(db, caller, bench.project, found.id)
 
@@ -99,12 +92,11 @@ async def remove(call: Invocation, name: NAME) -> int:
 async def _change(call: Invocation, name: str, work: Any, role: Role) -> int:
     from fasttrack.db import Db
     from fasttrack.workflow.accounts import find_account_named
-    from fasttrack.workflow.owner import local_caller
 
     async with call.opened() as bench:
 
         async def change_it(db: Db) -> Member:
-            caller = await local_caller(db, bench.by)
+            caller = await bench.caller(db)
             found = await find_account_named(db, caller, name)
             member: Member = await work(db, caller, bench.project, found.id, role)
             return member

@@ -92,14 +92,17 @@ async def publish(
     Example: `fasttrack publish train.yaml -m "more epochs" --expect 4`
     """
     from fasttrack.errors import InvalidPipeline
-    from fasttrack.workflow.publish import publish as publish_file
+    from fasttrack.workflow.writes import publish_pipeline
 
     name, text = read_file(file)
     async with call.opened() as bench:
+
+        async def work(db: Db) -> Published:
+            caller = await bench.caller(db)
+            return await publish_pipeline(db, caller, bench.project, text, message=message, expected_version=expect)
+
         try:
-            published = await bench.database.run(
-                lambda db: publish_file(db, bench.project, text, by=bench.by, message=message, expected_version=expect)
-            )
+            published = await bench.database.run(work)
         except InvalidPipeline as error:
             error.facts["file"] = name
             raise
@@ -119,12 +122,14 @@ async def restore(
 
     Example: `fasttrack restore train 3`
     """
-    from fasttrack.workflow.publish import restore as restore_version
+    from fasttrack.workflow.writes import restore_version
 
     async with call.opened() as bench:
-        published = await bench.database.run(
-            lambda db: restore_version(db, bench.project, pipeline, version, by=bench.by)
-        )
+
+        async def work(db: Db) -> Published:
+            return await restore_version(db, await bench.caller(db), bench.project, pipeline, version)
+
+        published = await bench.database.run(work)
     _tell(call, published, f"restored version {version} as")
     return OK
 

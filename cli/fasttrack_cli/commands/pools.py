@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,11 +69,16 @@ async def delete(call: Invocation, name: LIMIT) -> int:
 
 
 async def _change(call: Invocation, name: str, slots: int | None) -> int:
-    from fasttrack.workflow.admit import change_limit
+    from fasttrack.db import Db
+    from fasttrack.workflow.writes import change_limit
 
     scope, own = _read(name)
     async with call.opened() as bench:
-        jobs = await bench.database.run(lambda db: change_limit(db, bench.project, scope, own, slots))
+
+        async def work(db: Db) -> Any:
+            return await change_limit(db, await bench.caller(db), bench.project, scope, own, slots)
+
+        jobs = await bench.database.run(work)
         await bench.doorbell.ring(jobs)
     if call.out.as_json:
         call.out.document({"limit": {"scope": scope, "name": own, "slots": slots}})

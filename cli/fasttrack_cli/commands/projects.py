@@ -29,18 +29,23 @@ async def list_(call: Invocation) -> int:
 async def create(
     call: Invocation,
     name: Annotated[str, typer.Argument(help="Its name, at most 64 characters.", metavar="NAME", show_default=False)],
+    domain: Annotated[
+        str | None, typer.Option("--domain", metavar="DOMAIN", help="Whose admins are its admins; `default` if unset.")
+    ] = None,
 ) -> int:
     """Make a project; one that is there already is left as it is.
 
     Example: `fasttrack projects create vision`
     """
-    from fasttrack.db.projects import ensure_project
-    from fasttrack.errors import InvalidInput
+    from fasttrack.db import Db
+    from fasttrack.workflow.projects import create_project
 
-    if not 0 < len(name.strip()) <= 64 or not name.isprintable():
-        raise InvalidInput("a project's name has 1 to 64 printable characters")
     async with call.opened(any_project=True) as bench:
-        await bench.database.run(lambda db: ensure_project(db, name))
+
+        async def work(db: Db) -> None:
+            await create_project(db, await bench.caller(db), name, domain=domain)
+
+        await bench.database.run(work)
     call.out.document({"project": {"name": name}}) if call.out.as_json else call.out.text(name)
     return OK
 

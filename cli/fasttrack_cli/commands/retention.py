@@ -10,6 +10,8 @@ from ..exits import OK
 from ..invocation import Invocation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fasttrack.domain.retention import Kind, Retention
 
 _FIGURE = "1 to 36500, or `forever`."
@@ -46,7 +48,6 @@ async def set_(
     """
     from fasttrack.domain.retention import Kind
     from fasttrack.errors import InvalidInput
-    from fasttrack.workflow.retention import change_retention, read_retention
 
     given = {Kind.EVENTS: events_days, Kind.LOGS: logs_days, Kind.OUTPUTS: outputs_days, Kind.JOBS: jobs_days}
     changes = {kind: value for kind, value in given.items() if value is not None}
@@ -54,10 +55,7 @@ async def set_(
         raise InvalidInput(
             "nothing to set: name at least one of --events-days, --logs-days, --outputs-days, --jobs-days"
         )
-    async with call.opened() as bench:
-        await bench.database.run(lambda db: change_retention(db, bench.project, bench.settings, changes))
-        retention, own = await bench.database.run(lambda db: read_retention(db, bench.project, bench.settings))
-    return _print(call, retention, own)
+    return await _change(call, changes)
 
 
 async def reset(call: Invocation) -> int:
@@ -65,11 +63,22 @@ async def reset(call: Invocation) -> int:
 
     Example: `fasttrack retention reset`
     """
-    from fasttrack.workflow.retention import reset_retention
+    return await _change(call, None)
+
+
+async def _change(call: Invocation, changes: Mapping[Kind, str | int] | None) -> int:
+    from fasttrack.db import Db
+    from fasttrack.workflow.retention import read_retention
+    from fasttrack.workflow.writes import change_retention
 
     async with call.opened() as bench:
-        retention = await bench.database.run(lambda db: reset_retention(db, bench.project, bench.settings))
-    return _print(call, retention, frozenset())
+
+        async def work(db: Db) -> tuple[Retention, frozenset[Kind]]:
+            await change_retention(db, await bench.caller(db), bench.project, bench.settings, changes)
+            return await read_retention(db, bench.project, bench.settings)
+
+        retention, own = await bench.database.run(work)
+    return _print(call, retention, own)
 
 
 def _print(call: Invocation, retention: Retention, own: frozenset[Kind]) -> int:

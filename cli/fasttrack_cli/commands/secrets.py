@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fasttrack.errors import InvalidInput, NotFound
+from fasttrack.errors import InvalidInput
 
 from ..exits import OK
 from ..files import read_file
 from ..invocation import Invocation
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _MOST_BYTES = 64 * 1024
 NAME = Annotated[str, typer.Argument(metavar="NAME", help="The secret's name: letters, digits and `_`.")]
 
@@ -55,15 +53,17 @@ async def set_(
 
     Example: `printenv TOKEN | fasttrack secrets set HUB_TOKEN`
     """
-    from fasttrack.db.secrets import put_secret
+    from fasttrack.db import Db
+    from fasttrack.workflow.secrets import require_name, store_secret
 
-    if not _NAME.match(name):
-        raise InvalidInput(
-            f"{name[:80]!r} cannot name a secret: use 1 to 64 letters, digits and `_`, not beginning with a digit"
-        )
+    require_name(name)  # before anybody types a value
     value = _value(name, from_file)
     async with call.opened() as bench:
-        await bench.database.run(lambda db: put_secret(db, bench.box, bench.project, name, value, by=bench.by))
+
+        async def work(db: Db) -> None:
+            await store_secret(db, await bench.caller(db), bench.box, bench.project, name, value)
+
+        await bench.database.run(work)
     if call.out.as_json:
         call.out.document({"name": name, "stored": True})
     else:
@@ -76,11 +76,15 @@ async def delete(call: Invocation, name: NAME) -> int:
 
     Example: `fasttrack secrets delete HUB_TOKEN`
     """
-    from fasttrack.db.secrets import delete_secret
+    from fasttrack.db import Db
+    from fasttrack.workflow.secrets import forget_secret
 
     async with call.opened() as bench:
-        if not await bench.database.run(lambda db: delete_secret(db, bench.project, name)):
-            raise NotFound(f"there is no secret named {name}")
+
+        async def work(db: Db) -> None:
+            await forget_secret(db, await bench.caller(db), bench.project, name)
+
+        await bench.database.run(work)
     if call.out.as_json:
         call.out.document({"name": name, "deleted": True})
     else:

@@ -51,13 +51,12 @@ async def create(
     """
     from fasttrack.clock import SystemClock
     from fasttrack.workflow.accounts import find_account_named
-    from fasttrack.workflow.owner import local_caller
     from fasttrack.workflow.tokens import create_token
 
     scopes = _scopes(scope)
     # Not `run`: a second try would make a second token, and tell the text of one of them to nobody.
     async with call.opened(any_project=not only) as bench, bench.database.transaction() as db:
-        caller = await local_caller(db, bench.by)
+        caller = await bench.caller(db)
         made = await create_token(
             db,
             caller,
@@ -73,23 +72,23 @@ async def create(
 
 
 async def list_(call: Invocation, account: ACCOUNT = None) -> int:
-    """List the newest hundred tokens of an account: what they are for and when they end, never their text.
+    """List the tokens of an account, newest first: what they are for and when they end, never their text.
 
     Example: `fasttrack tokens list --account vision/nightly`
     """
     from fasttrack.db import Db
-    from fasttrack.workflow.accounts import MOST_ON_A_PAGE, find_account_named
-    from fasttrack.workflow.owner import local_caller
+    from fasttrack.workflow.accounts import find_account_named
     from fasttrack.workflow.tokens import list_tokens
 
+    from ..lookup import every
     from ..view.words import moment
 
     async with call.opened(any_project=True) as bench:
 
         async def read(db: Db) -> list[Token]:
-            caller = await local_caller(db, bench.by)
+            caller = await bench.caller(db)
             wanted = (await find_account_named(db, caller, account)).id if account else None
-            return await list_tokens(db, caller, account=wanted, limit=MOST_ON_A_PAGE)
+            return await every(lambda window: list_tokens(db, caller, window, account=wanted), lambda t: (t.id,))
 
         tokens = await bench.database.run(read)
     if call.out.as_json:
@@ -119,11 +118,10 @@ async def rotate(
     Example: `fasttrack tokens rotate 0193c0de-0000-7000-8000-000000000001 --overlap-hours 2`
     """
     from fasttrack.clock import SystemClock
-    from fasttrack.workflow.owner import local_caller
     from fasttrack.workflow.tokens import rotate_token
 
     async with call.opened(any_project=True) as bench, bench.database.transaction() as db:
-        caller = await local_caller(db, bench.by)
+        caller = await bench.caller(db)
         made = await rotate_token(db, caller, token, now=SystemClock().now(), overlap=timedelta(hours=overlap))
     return _show(call, made)
 
@@ -135,13 +133,12 @@ async def revoke(call: Invocation, token: ID) -> int:
     """
     from fasttrack.clock import SystemClock
     from fasttrack.db import Db
-    from fasttrack.workflow.owner import local_caller
     from fasttrack.workflow.tokens import revoke_token
 
     async with call.opened(any_project=True) as bench:
 
         async def work(db: Db) -> Token:
-            caller = await local_caller(db, bench.by)
+            caller = await bench.caller(db)
             return await revoke_token(db, caller, token, now=SystemClock().now())
 
         revoked = await bench.database.run(work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from uuid import UUID
 from ..domain.access import AccountKind, Role
 from ..ids import ProjectId, new_id
 from .engine import Db
+from .windows import Order, Page, Where, Window, page_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +128,47 @@ async def find_account_named(db: Db, name: str) -> Account | None:
     return account_of(row) if row else None
 
 
-async def list_accounts(db: Db, projects: Sequence[ProjectId] | None, *, limit: int, after: str = "") -> list[Account]:
+_BY_NAME = Order(("a.name",), ("text",))
+
+
+async def list_accounts(db: Db, projects: Collection[ProjectId] | None, window: Window) -> Page[Account]:
     """Accounts by name: all (`None`), or those that are a member of one of the projects, each once."""
+    where = Where()
+    if projects is not None:
+        where.add(
+            "EXISTS (SELECT 1 FROM member m WHERE m.account_id = a.id AND m.project_id = ANY({}::uuid[]))",
+            list(projects),
+        )
+    return await _accounts(db, where, window)
+
+
+async def list_service_accounts(db: Db, project: ProjectId, window: Window) -> Page[Account]:
+    """The service accounts of a project by name."""
+    where = Where()
+    where.add("a.project_id = {}", project)
+    return await _accounts(db, where, window)
+
+
+async def _accounts(db: Db, where: Where, window: Window) -> Page[Account]:
+    tail = window.clause(where, _BY_NAME)
+    rows = await db.rows(f"SELECT {ACCOUNT} FROM account a WHERE {where}{tail}", *where.values)
+    return page_of([account_of(r) for r in rows], window)
+
+
+async def load_accounts(
+    db: Db, projects: Collection[ProjectId] | None, me: UUID, accounts: Collection[UUID]
+) -> dict[UUID, Account]:
+    """Those of these accounts that are me, or that have a role in one of the projects (`None`: all)."""
     rows = await db.rows(
-        f"""SELECT {ACCOUNT} FROM account a WHERE a.name > $1
-              AND ($2::uuid[] IS NULL OR EXISTS (
-                SELECT 1 FROM member m WHERE m.account_id = a.id AND m.project_id = ANY($2)))
-            ORDER BY a.name LIMIT $3""",
-        after,
-        projects,
-        limit,
+        f"""SELECT {ACCOUNT} FROM account a WHERE a.id = ANY($1::uuid[]) AND ($2::uuid[] IS NULL OR a.id = $3
+              OR EXISTS (SELECT 1 FROM member m WHERE m.account_id = a.id AND m.project_id = ANY($2))
+              OR EXISTS (SELECT 1 FROM domain_admin d JOIN project p ON p.domain = d.domain
+                         WHERE d.account_id = a.id AND p.id = ANY($2)))""",
+        list(accounts),
+        None if projects is None else list(projects),
+        me,
     )
-    return [account_of(r) for r in rows]
+    return {r["id"]: account_of(r) for r in rows}
 
 
 async def set_disabled(db: Db, account: UUID, at: datetime | None) -> None:
@@ -181,7 +211,7 @@ async def load_standing_of_identity(db: Db, issuer: str, subject: str) -> Standi
     return standing_of(row) if row else None
 
 
-async def find_projects(db: Db, names: Sequence[str]) -> dict[str, ProjectId]:
+async def find_projects(db: Db, names: Collection[str]) -> dict[str, ProjectId]:
     """The projects of these names; a name without one is left out."""
     rows = await db.rows("SELECT id, name FROM project WHERE name = ANY($1::text[])", names)
     return {r["name"]: ProjectId(r["id"]) for r in rows}
@@ -197,12 +227,13 @@ def _member(row: Any) -> Member:
     return Member(**{**row, "kind": AccountKind(row["kind"]), "role": Role(row["role"])})
 
 
-async def list_members(db: Db, project: ProjectId, *, limit: int, after: str = "") -> list[Member]:
+async def list_members(db: Db, project: ProjectId, window: Window) -> Page[Member]:
     """The members of a project by name."""
-    rows = await db.rows(
-        f"SELECT {_MEMBER} WHERE m.project_id = $1 AND a.name > $2 ORDER BY a.name LIMIT $3", project, after, limit
-    )
-    return [_member(r) for r in rows]
+    where = Where()
+    where.add("m.project_id = {}", project)
+    tail = window.clause(where, _BY_NAME)
+    rows = await db.rows(f"SELECT {_MEMBER} WHERE {where}{tail}", *where.values)
+    return page_of([_member(r) for r in rows], window)
 
 
 async def find_member(db: Db, project: ProjectId, account: UUID) -> Member | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ..ids import ProjectId, new_id
 from .engine import Db
+from .windows import Order, Page, Where, Window, page_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,14 @@ class AuditFilter:
     action: str | None = None
     object_kind: str | None = None
     object_id: str | None = None
+    outcome: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+
+_COLUMNS = """id, at, account_id, account_name, token_id, origin, action, project_id, object_kind, object_id, before, after,
+              outcome"""
+_NEWEST = Order(("id",), ("uuid",), is_descending=True)
 
 
 async def insert_audit_entry(
@@ -84,29 +93,28 @@ async def insert_audit_entry(
     )
 
 
-async def list_audit_entries(
-    db: Db, wanted: AuditFilter, *, limit: int, before: UUID | None = None
-) -> list[AuditEntry]:
-    """Entries, newest first, older than `before`."""
+async def list_audit_entries(db: Db, wanted: AuditFilter, window: Window) -> Page[AuditEntry]:
+    """Entries, newest first."""
     # Only the conditions that are asked for: one statement for all would be planned for none of them.
-    conditions: list[tuple[str, object]] = [
-        ("id < ${}", before),
-        ("project_id = ANY(${}::uuid[])", wanted.projects if wanted.projects and len(wanted.projects) > 1 else None),
-        ("project_id = ${}", wanted.projects[0] if wanted.projects and len(wanted.projects) == 1 else None),
-        ("account_id = ${}", wanted.account),
-        ("action = ${}", wanted.action),
-        ("object_kind = ${}", wanted.object_kind),
-        ("object_id = ${}", wanted.object_id),
-    ]
-    if wanted.projects is not None and not wanted.projects:
-        return []
-    asked = [(sql, value) for sql, value in conditions if value is not None]
-    where = " AND ".join(sql.format(place) for place, (sql, _) in enumerate(asked, 1)) or "true"
-    rows = await db.rows(
-        f"""SELECT id, at, account_id, account_name, token_id, origin, action, project_id, object_kind, object_id, before,
-                   after, outcome
-            FROM audit_entry WHERE {where} ORDER BY id DESC LIMIT ${len(asked) + 1}""",
-        *(value for _, value in asked),
-        limit,
-    )
-    return [AuditEntry(**r) for r in rows]
+    where = Where()
+    match wanted.projects:
+        case None:
+            pass
+        case [project]:
+            where.add("project_id = {}", project)
+        case _:
+            where.add("project_id = ANY({}::uuid[])", list(wanted.projects))
+    for column in ("account", "action", "object_kind", "object_id", "outcome"):
+        value = getattr(wanted, column)
+        if value is not None:
+            where.add(f"{'account_id' if column == 'account' else column} = {{}}", value)
+    where.within("at", "id", wanted.since, wanted.before)
+    tail = window.clause(where, _NEWEST)
+    rows = await db.rows(f"SELECT {_COLUMNS} FROM audit_entry WHERE {where}{tail}", *where.values)
+    return page_of([AuditEntry(**r) for r in rows], window)
+
+
+async def load_audit_entries(db: Db, entries: Collection[UUID]) -> dict[UUID, AuditEntry]:
+    """These entries."""
+    rows = await db.rows(f"SELECT {_COLUMNS} FROM audit_entry WHERE id = ANY($1::uuid[])", list(entries))
+    return {r["id"]: AuditEntry(**r) for r in rows}

@@ -271,15 +271,15 @@ async def remember_key(db: Db, project: ProjectId, key: str, request_hash: str, 
     return inserted == 1
 
 
-async def request_cancel(db: Db, project: ProjectId, job: JobId, now: datetime) -> JobState | None:
-    """Mark the job for cancelling and make it due; its state before, or `None` if the project has no such job.
+async def request_cancel(db: Db, project: ProjectId, job: JobId, now: datetime) -> tuple[JobState, bool] | None:
+    """Mark the job for cancelling and make it due; its state before, and whether it was marked just now.
 
-    A job that is over, or already marked, is left as it is.
+    `None` if the project has no such job. A job that is over, or already marked, is left as it is.
     """
     row = await db.row("SELECT state FROM job WHERE project_id = $1 AND id = $2 FOR UPDATE", project, job)
     if row is None:
         return None
-    await db.execute(
+    marked = await db.execute(
         """WITH marked AS (
                UPDATE job SET cancel_requested_at = $2, next_reconcile_at = least($2, now()), seq = seq + 1
                WHERE id = $1 AND cancel_requested_at IS NULL AND next_reconcile_at IS NOT NULL RETURNING seq),
@@ -289,4 +289,4 @@ async def request_cancel(db: Db, project: ProjectId, job: JobId, now: datetime) 
         job,
         now,
     )
-    return JobState(row["state"])
+    return JobState(row["state"]), marked == 1

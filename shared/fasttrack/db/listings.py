@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,6 @@ from .engine import Db
 from .windows import Order, Page, Where, Window, page_of
 
 Visible = Collection[ProjectId] | None
-CLOCKS_DIFFER = timedelta(days=1)  # how far the clock of whoever submits may be from the database's
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,7 @@ class ProjectListing:
 
     id: ProjectId
     name: str
+    domain: str
     created_at: datetime
 
 
@@ -89,7 +89,7 @@ class JobListing:
     pruned_at: datetime | None
 
 
-_PROJECT = "SELECT id, name, created_at FROM project "
+_PROJECT = "SELECT id, name, domain, created_at FROM project "
 _PIPELINE = """SELECT id, project_id, name, latest_version, latest_job, created_by, created_at, paused_at, archived_at
                FROM pipeline """
 _VERSION = """SELECT v.id, v.pipeline_id, p.project_id, v.number, v.author, v.message, v.hash, v.created_at
@@ -249,11 +249,7 @@ async def list_jobs_of(db: Db, wanted: JobFilter, window: Window) -> Page[JobLis
         if value is not None:
             where.add(column + " = {}", value)
     _in_states(where, wanted.states)
-    if wanted.created_from is not None:
-        where.add("j.created_at >= {} AND j.id >= {}", wanted.created_from, _id_at(wanted.created_from - CLOCKS_DIFFER))
-    if wanted.created_before is not None:
-        before = _id_at(wanted.created_before + CLOCKS_DIFFER)
-        where.add("j.created_at < {} AND j.id < {}", wanted.created_before, before)
+    where.within("j.created_at", "j.id", wanted.created_from, wanted.created_before)
     tail = window.clause(where, _JOBS)
     rows = await db.rows(f"{_JOB} WHERE {where}{tail}", *where.values)
     return page_of([_job(r) for r in rows], window)
@@ -269,12 +265,6 @@ def _in_states(where: Where, states: Sequence[JobState]) -> None:
     elif not set(states) & TERMINAL_JOB_STATES:
         where.add(f"NOT (j.state IN ({terminal}))")
     where.add("j.state = ANY({}::text[])", list(states))
-
-
-def _id_at(moment: datetime) -> UUID:
-    """The first version-7 UUID of that millisecond: ids are ordered by time, so they bound a scan by time."""
-    milliseconds = min(max(int(moment.timestamp() * 1000), 0), 2**48 - 1)
-    return UUID(int=milliseconds << 80)
 
 
 async def load_jobs(db: Db, visible: Visible, ids: Collection[UUID]) -> dict[UUID, JobListing]:

@@ -19,8 +19,17 @@ async def list_projects(db: Db) -> list[str]:
 
 async def ensure_project(db: Db, name: str) -> ProjectId:
     """The project of that name, made if there is none. Safe to race."""
-    found = await db.value("SELECT id FROM project WHERE name = $1", name)
-    if found is None:
-        await db.execute("INSERT INTO project (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", new_id(), name)
-        found = await db.value("SELECT id FROM project WHERE name = $1", name)
-    return ProjectId(found)
+    found = await find_project(db, name) or await insert_project(db, name) or await find_project(db, name)
+    assert found is not None
+    return found
+
+
+async def insert_project(db: Db, name: str, domain: str = "default") -> ProjectId | None:
+    """Make a project. `None`: there is one of that name."""
+    made = await db.value(
+        "INSERT INTO project (id, name, domain) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING RETURNING id",
+        new_id(),
+        name,
+        domain,
+    )
+    return ProjectId(made) if made else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from ..domain.tokens import NewToken, TokenKind
 from ..ids import ProjectId, new_id
 from .accounts import ACCOUNT, GRANTED, Standing, standing_of
 from .engine import Db
+from .windows import Order, Page, Where, Window, page_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ _COLUMNS = """t.id AS token_id, t.account_id, a.name AS account_name, a.project_
             t.name AS token_name, t.scopes, t.only_project, t.created_by, t.created_at AS token_created_at, t.not_before,
             t.expires_at, t.last_used_at, t.revoked_at, t.rotated_to, t.stored_only"""
 _FROM = "FROM token t JOIN account a ON a.id = t.account_id"
+_NEWEST = Order(("t.id",), ("uuid",), is_descending=True)
 
 
 def _token(row: Any) -> Token:
@@ -141,32 +143,28 @@ async def count_live_tokens(db: Db, account: UUID, now: datetime) -> int:
     return count
 
 
-async def list_tokens_of_account(
-    db: Db, account: UUID, *, limit: int, before: UUID | None = None, only_project: ProjectId | None = None
-) -> list[Token]:
-    """The tokens of an account, newest first; with a project, those for it alone."""
-    rows = await db.rows(
-        f"""SELECT {_COLUMNS} {_FROM} WHERE t.account_id = $1 AND ($2::uuid IS NULL OR t.id < $2)
-              AND ($4::uuid IS NULL OR t.only_project = $4)
-            ORDER BY t.id DESC LIMIT $3""",
-        account,
-        before,
-        limit,
-        only_project,
-    )
-    return [_token(r) for r in rows]
+async def list_tokens(
+    db: Db, window: Window, *, account: UUID | None = None, only_project: ProjectId | None = None
+) -> Page[Token]:
+    """The tokens of an account, or those that are for one project alone, or both, newest first.
+
+    A service account's are for its project alone.
+    """
+    assert account or only_project
+    where = Where()
+    if account is not None:
+        where.add("t.account_id = {}", account)
+    if only_project is not None:
+        where.add("t.only_project = {}", only_project)
+    tail = window.clause(where, _NEWEST)
+    rows = await db.rows(f"SELECT {_COLUMNS} {_FROM} WHERE {where}{tail}", *where.values)
+    return page_of([_token(r) for r in rows], window)
 
 
-async def list_tokens_of_project(db: Db, project: ProjectId, *, limit: int, before: UUID | None = None) -> list[Token]:
-    """The tokens that are for this project alone, newest first: those of its service accounts are."""
-    rows = await db.rows(
-        f"""SELECT {_COLUMNS} {_FROM} WHERE t.only_project = $1 AND ($2::uuid IS NULL OR t.id < $2)
-            ORDER BY t.id DESC LIMIT $3""",
-        project,
-        before,
-        limit,
-    )
-    return [_token(r) for r in rows]
+async def load_tokens(db: Db, tokens: Collection[UUID]) -> dict[UUID, Token]:
+    """These tokens."""
+    rows = await db.rows(f"SELECT {_COLUMNS} {_FROM} WHERE t.id = ANY($1::uuid[])", list(tokens))
+    return {r["token_id"]: _token(r) for r in rows}
 
 
 async def find_live_named(db: Db, account: UUID, name: str) -> list[UUID]:

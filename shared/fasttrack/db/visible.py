@@ -23,6 +23,7 @@ class ProjectRecord:
 
     id: ProjectId
     name: str
+    domain: str
     created_at: datetime
 
 
@@ -34,7 +35,7 @@ async def find_visible_project(db: Db, what: str | UUID, projects: Projects) -> 
     """The project of that name or id."""
     column = "id" if isinstance(what, UUID) else "name"
     row = await db.row(
-        f"SELECT id, name, created_at FROM project WHERE {column} = $1 AND ($2::uuid[] IS NULL OR id = ANY($2))",
+        f"SELECT id, name, domain, created_at FROM project WHERE {column} = $1 AND ($2::uuid[] IS NULL OR id = ANY($2))",
         what,
         _list(projects),
     )
@@ -44,7 +45,7 @@ async def find_visible_project(db: Db, what: str | UUID, projects: Projects) -> 
 async def list_visible_projects(db: Db, projects: Projects, *, limit: int, after: str = "") -> list[ProjectRecord]:
     """Projects by name, at most `limit`, those after the name `after`."""
     rows = await db.rows(
-        """SELECT id, name, created_at FROM project WHERE name > $1 AND ($2::uuid[] IS NULL OR id = ANY($2))
+        """SELECT id, name, domain, created_at FROM project WHERE name > $1 AND ($2::uuid[] IS NULL OR id = ANY($2))
            ORDER BY name LIMIT $3""",
         after,
         _list(projects),

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
+from uuid import UUID
 
 T = TypeVar("T")
+CLOCKS_DIFFER = timedelta(days=1)  # how far the clock that made an id may be from the one that the time is of
 
 
 class Where:
@@ -24,8 +27,21 @@ class Where:
         self._terms.append(term.format(*(f"${len(self.values) + n}" for n in range(1, len(values) + 1))))
         self.values += values
 
+    def within(self, time: str, identifier: str, start: datetime | None, end: datetime | None) -> None:
+        """Require a time from `start` on and before `end`. Ids are ordered by time, so they bound the scan."""
+        if start is not None:
+            self.add(f"{time} >= {{}} AND {identifier} >= {{}}", start, _id_at(start - CLOCKS_DIFFER))
+        if end is not None:
+            self.add(f"{time} < {{}} AND {identifier} < {{}}", end, _id_at(end + CLOCKS_DIFFER))
+
     def __str__(self) -> str:
         return " AND ".join(self._terms) or "true"
+
+
+def _id_at(moment: datetime) -> UUID:
+    """The first version-7 UUID of that millisecond."""
+    milliseconds = min(max(int(moment.timestamp() * 1000), 0), 2**48 - 1)
+    return UUID(int=milliseconds << 80)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,10 @@ class Window:
             where.add(f"{key} {down} {places}", *self.before)
         direction = " DESC" if order.is_descending is not self.is_from_end else ""
         return f" ORDER BY {', '.join(c + direction for c in order.columns)} LIMIT {int(self.size) + 1}"
+
+
+FIRST_PAGE = Window(50)
+"""What a list shows of itself to whoever asks for nothing in particular."""
 
 
 @dataclass(frozen=True, slots=True)

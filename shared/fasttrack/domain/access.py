@@ -126,4 +126,6 @@ class Caller:
         visible = self.projects
         if visible is not None and project not in visible:
             raise NotFound(f"there is no such {what}")
-        raise Forbidden(f"this needs the permission {permission} in the project, which {self.name} does not have")
+        raise Forbidden(
+            f"this needs the permission {permission} in the project, which {self.name} does not have", project=project
+        )

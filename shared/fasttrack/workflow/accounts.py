@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from uuid import UUID
 
 from ..db import Db
 from ..db import accounts as stored
 from ..db.accounts import Account, Standing
+from ..db.windows import FIRST_PAGE, Page, Window
 from ..domain.access import AccountKind, Caller, Permission, Role, highest_roles
 from ..errors import Conflict, InvalidInput, NotFound
 from ..ids import ProjectId
@@ -17,7 +18,6 @@ from .audit import record
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _MOST_TEXT = 200
-MOST_ON_A_PAGE = 100
 
 
 def caller_of(
@@ -141,25 +141,30 @@ async def change_superadmin(db: Db, caller: Caller, account: UUID, value: bool) 
     return await _again(db, account)
 
 
-async def list_accounts(db: Db, caller: Caller, *, limit: int = 50, after: str = "") -> list[Account]:
-    """Accounts by name: all for a superadmin, for others those they share a project with.
+async def list_accounts(db: Db, caller: Caller, window: Window = FIRST_PAGE) -> Page[Account]:
+    """Accounts by name: all for a superadmin, for others those they share a project with."""
+    return await stored.list_accounts(db, caller.projects, window)
 
-    :param after: the last name of the page before.
-    """
-    visible = caller.projects
-    projects = None if visible is None else sorted(visible)
-    return await stored.list_accounts(db, projects, limit=page_size(limit), after=after)
+
+async def list_service_accounts(
+    db: Db, caller: Caller, project: ProjectId, window: Window = FIRST_PAGE
+) -> Page[Account]:
+    """The service accounts of a project by name. :raises NotFound: the project is not the caller's to see."""
+    caller.require(Permission.READ, project)
+    return await stored.list_service_accounts(db, project, window)
+
+
+async def load_accounts(db: Db, caller: Caller, accounts: Collection[UUID]) -> dict[UUID, Account]:
+    """Those of these accounts that the caller may see, as `find_account` says."""
+    return await stored.load_accounts(db, caller.projects, caller.account_id, accounts)
 
 
 async def find_account(db: Db, caller: Caller, account: UUID) -> Account:
     """An account that the caller shares a project with, or is. :raises NotFound: no such account, or not theirs to see."""
-    found = await stored.load_standing(db, account)
-    visible = caller.projects
-    if found is None or not (
-        visible is None or account == caller.account_id or any(project in visible for project, _ in found.roles)
-    ):
+    found = (await load_accounts(db, caller, [account])).get(account)
+    if found is None:
         raise NotFound("there is no such account")
-    return found.account
+    return found
 
 
 async def find_account_named(db: Db, caller: Caller, name: str) -> Account:
@@ -224,11 +229,6 @@ async def _again(db: Db, account: UUID) -> Account:
 def _facts(account: Account) -> dict[str, object]:
     names = ("name", "kind", "display_name", "email", "is_superadmin")
     return {name: getattr(account, name) for name in names}
-
-
-def page_size(limit: int) -> int:
-    """How many rows a page has for whoever asks for `limit`."""
-    return max(1, min(limit, MOST_ON_A_PAGE))
 
 
 def check_texts(name: str, display_name: str = "", email: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -13,7 +13,8 @@ from uuid import UUID
 import orjson
 
 from ..db import Db
-from ..db.audit import AuditEntry, AuditFilter, insert_audit_entry, list_audit_entries
+from ..db.audit import AuditEntry, AuditFilter, insert_audit_entry, list_audit_entries, load_audit_entries
+from ..db.windows import FIRST_PAGE, Page, Window
 from ..domain.access import Caller, Permission
 from ..domain.tokens import mask_tokens
 from ..errors import Forbidden
@@ -74,13 +75,10 @@ async def list_audit(
     db: Db,
     caller: Caller,
     wanted: AuditFilter | None = None,
-    *,
-    limit: int = 50,
-    before: UUID | None = None,
-) -> list[AuditEntry]:
+    window: Window = FIRST_PAGE,
+) -> Page[AuditEntry]:
     """Entries, newest first: of the projects that the caller manages, and for superadmins those of no project too.
 
-    :param before: the id of the last entry of the page before.
     :raises NotFound: a project that is asked for is not the caller's to see.
     :raises Forbidden: they may see it, but do not manage it, or manage nothing at all.
     """
@@ -94,7 +92,18 @@ async def list_audit(
         if not mine:
             raise Forbidden("the audit log is for those who manage a project")
         wanted = replace(wanted, projects=mine)
-    return await list_audit_entries(db, wanted, limit=max(1, min(limit, 100)), before=before)
+    return await list_audit_entries(db, wanted, window)
+
+
+async def load_audit(db: Db, caller: Caller, entries: Collection[UUID]) -> dict[UUID, AuditEntry]:
+    """Those of these entries that the caller may read."""
+    found = await load_audit_entries(db, entries)
+    sees_all = caller.may_everywhere(Permission.MANAGE)
+    return {
+        identifier: entry
+        for identifier, entry in found.items()
+        if sees_all or (entry.project_id is not None and caller.may(Permission.MANAGE, entry.project_id))
+    }
 
 
 def masked(value: Any) -> Any:

@@ -26,10 +26,15 @@ async def cancel(db: Db, project: ProjectId, job: JobId, *, now: datetime) -> Jo
 
     :raises NotFound: the project has no such job.
     """
-    state = await request_cancel(db, project, job, now)
-    if state is None:
+    return (await ask_to_cancel(db, project, job, now=now))[0]
+
+
+async def ask_to_cancel(db: Db, project: ProjectId, job: JobId, *, now: datetime) -> tuple[JobState, bool]:
+    """`cancel`, telling also whether it is news: not for a job that is over, or that was asked before."""
+    asked = await request_cancel(db, project, job, now)
+    if asked is None:
         raise NotFound(f"there is no job {job}")
-    return state
+    return asked
 
 
 async def resolve_job(db: Db, project: ProjectId, text: str) -> JobRecord:

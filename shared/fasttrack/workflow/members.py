@@ -7,19 +7,20 @@ from uuid import UUID
 from ..db import Db
 from ..db import accounts as stored
 from ..db.accounts import Member
+from ..db.windows import FIRST_PAGE, Page, Window
 from ..domain.access import AccountKind, Caller, Permission, Role
 from ..errors import Conflict, InvalidInput, NotFound
 from ..ids import ProjectId
-from .accounts import check_texts, page_size
+from .accounts import check_texts
 from .audit import record
 
 # -- members ------------------------------------------------------------------------------------------------------------
 
 
-async def list_members(db: Db, caller: Caller, project: ProjectId, *, limit: int = 50, after: str = "") -> list[Member]:
+async def list_members(db: Db, caller: Caller, project: ProjectId, window: Window = FIRST_PAGE) -> Page[Member]:
     """The members of a project by name. :raises NotFound: the project is not the caller's to see."""
     caller.require(Permission.READ, project)
-    return await stored.list_members(db, project, limit=page_size(limit), after=after)
+    return await stored.list_members(db, project, window)
 
 
 async def add_member(db: Db, caller: Caller, project: ProjectId, account: UUID, role: Role) -> Member:

@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 from ..db import Db
-from ..db.projects import ensure_project, find_project
-from ..errors import InvalidInput
+from ..db.accounts import domain_of
+from ..db.projects import find_project, insert_project
+from ..domain.access import Caller, Permission
+from ..errors import Conflict, InvalidInput
 from ..ids import ProjectId
+from .accounts import check_texts
+from .audit import record
 
 LONGEST_NAME = 64
+DEFAULT_DOMAIN = "default"
+"""The domain of a project for which nobody named one."""
 
 
-async def create_project(db: Db, name: str) -> tuple[ProjectId, bool]:
-    """The project of that name, made if there is none, and whether it was. Needs a transaction; safe to race.
+async def create_project(db: Db, caller: Caller, name: str, *, domain: str | None = None) -> tuple[ProjectId, bool]:
+    """The project of that name, made if there is none, and whether it was. For superadmins; safe to race.
 
-    :raises InvalidInput: the name cannot be one.
+    :param domain: whose admins are its admins from the first moment; `default` unless given.
+    :raises InvalidInput: the name, or that of the domain, cannot be one.
+    :raises Conflict: there is a project of that name in another domain than the one given.
     """
+    caller.require_everywhere(Permission.MANAGE)
     if not 0 < len(name.strip()) <= LONGEST_NAME or len(name) > LONGEST_NAME or not name.isprintable():
         raise InvalidInput(f"a project's name has 1 to {LONGEST_NAME} printable characters")
-    known = await find_project(db, name)
-    if known is not None:
+    wanted = DEFAULT_DOMAIN if domain is None else domain
+    check_texts(wanted)
+    made = await insert_project(db, name, wanted)
+    if made is None:
+        known = await find_project(db, name)
+        assert known is not None
+        if domain not in (None, await domain_of(db, known)):
+            raise Conflict(f"there is a project {name} already, in another domain")
         return known, False
-    return await ensure_project(db, name), True
+    await record(
+        db,
+        caller,
+        "project.create",
+        project=made,
+        object_kind="project",
+        object_id=made,
+        after={"name": name, "domain": wanted},
+    )
+    return made, True

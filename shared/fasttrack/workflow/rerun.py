@@ -118,13 +118,8 @@ async def rerun(
 ) -> Submitted:
     """Make the job that the plan describes. Needs the plan's transaction, or one after it; see `submit`.
 
-    :param job_id: made by the caller before the first try; a second one, after a commit that was lost on its way back,
-        then gives the job of the first.
     :raises Conflict: what would be reused is gone, or the key stands for another request.
     """
-    made = None if job_id is None else await find_job(db, project, job_id)
-    if made is not None:
-        return Submitted(made.id, made.number, is_new=True)
     await _require_outputs(db, plan.reuse)
     request = RunRequest(
         params=plan.params,

@@ -11,11 +11,12 @@ from ..db import Db
 from ..db import accounts as accounts_db
 from ..db import tokens as stored
 from ..db.tokens import Bearer, Token
+from ..db.windows import FIRST_PAGE, Page, Window
 from ..domain.access import AccountKind, Caller, Permission
 from ..domain.tokens import NewToken, TokenKind, hash_token, new_token
 from ..errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from ..ids import ProjectId
-from .accounts import caller_of, page_size
+from .accounts import caller_of
 from .audit import record
 
 DEFAULT_LIFETIME = timedelta(days=90)
@@ -139,27 +140,29 @@ async def create_token(
 async def list_tokens(
     db: Db,
     caller: Caller,
+    window: Window = FIRST_PAGE,
     *,
     account: UUID | None = None,
     project: ProjectId | None = None,
-    limit: int = 50,
-    before: UUID | None = None,
-) -> list[Token]:
+) -> Page[Token]:
     """Tokens, newest first: one's own, those of an account that one manages, or those for a project that one manages.
 
-    :param before: the id of the last token of the page before.
     :raises NotFound: no such account or project, or it is not the caller's to see.
     :raises Forbidden: they may see it, but not manage it.
     """
     if project is not None:
         caller.require(Permission.MANAGE, project)
-        return await stored.list_tokens_of_project(db, project, limit=page_size(limit), before=before)
+        return await stored.list_tokens(db, window, only_project=project)
     wanted = account or caller.account_id
     if wanted != caller.account_id:
         await _require_manages(db, caller, wanted)
-    return await stored.list_tokens_of_account(
-        db, wanted, limit=page_size(limit), before=before, only_project=caller.only_project
-    )
+    return await stored.list_tokens(db, window, account=wanted, only_project=caller.only_project)
+
+
+async def load_tokens(db: Db, caller: Caller, tokens: Collection[UUID]) -> dict[UUID, Token]:
+    """Those of these tokens that some list of the caller's has, and the one that they came with."""
+    found = await stored.load_tokens(db, tokens)
+    return {identifier: token for identifier, token in found.items() if _may_see(caller, token)}
 
 
 async def rotate_token(
@@ -229,6 +232,17 @@ async def revoke_token(db: Db, caller: Caller, token: UUID, *, now: datetime) ->
 # -- inside -------------------------------------------------------------------------------------------------------------
 
 
+def _may_see(caller: Caller, token: Token) -> bool:
+    if token.id == caller.token_id or _may_manage(caller, token):
+        return True
+    return token.account_id == caller.account_id and caller.only_project in (None, token.only_project)
+
+
+def _may_manage(caller: Caller, token: Token) -> bool:
+    is_of_their_project = token.only_project is not None and caller.may(Permission.MANAGE, token.only_project)
+    return is_of_their_project or caller.may_everywhere(Permission.MANAGE)
+
+
 async def _account_to_make_for(db: Db, caller: Caller, account: UUID) -> accounts_db.Account:
     found = await accounts_db.find_account(db, account)
     if found is None:
@@ -276,8 +290,7 @@ async def _require_token(db: Db, caller: Caller, token: UUID) -> Token:
     if found is None or not (
         token == caller.token_id
         or (is_own and Permission.MANAGE in caller.scopes and caller.only_project in (None, found.only_project))
-        or (found.only_project is not None and caller.may(Permission.MANAGE, found.only_project))
-        or caller.may_everywhere(Permission.MANAGE)
+        or _may_manage(caller, found)
     ):
         raise NotFound("there is no such token")
     return found

@@ -183,7 +183,7 @@ async def test_the_last_use_is_written_for_all_at_once_and_once_a_minute(
 
     async def uses() -> list[bool]:
         async with database.transaction() as db:
-            return [t.last_used_at is not None for t in await list_tokens(db, owner, account=ada.id)]
+            return [t.last_used_at is not None for t in (await list_tokens(db, owner, account=ada.id)).items]
 
     for made in tokens[:2]:
         assert (await door.knock(made.secret.text)).status_code == 200

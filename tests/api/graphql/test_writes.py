@@ -203,7 +203,7 @@ async def test_a_write_that_takes_too_long_says_that_its_outcome_is_not_known(
         await asyncio.sleep(5)
 
     job = await engine.submit(a_file({"a": ""}))
-    monkeypatch.setattr(jobs, "cancel", slow)
+    monkeypatch.setattr(jobs.writes, "cancel_job", slow)
     short = app.state.parts.settings.model_copy(update={"api_query_seconds": timedelta(seconds=0.1)})
     object.__setattr__(app.state.parts, "settings", short)
     late = await ask.do("cancelJob", "job { id }", jobId=gid(Kind.JOB, job))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -14,9 +16,8 @@ from fasttrack.domain.access import Permission
 from fasttrack.domain.states import JobState
 from fasttrack.errors import InvalidInput
 from fasttrack.ids import JobId, new_id
-from fasttrack.workflow import control
+from fasttrack.workflow import writes
 from fasttrack.workflow.rerun import FAILURE, WHOLE, RerunPlan, plan_rerun
-from fasttrack.workflow.rerun import rerun as submit_rerun
 from fasttrack.workflow.submit import Submitted
 
 from . import models
@@ -85,38 +86,20 @@ async def list_tasks(
 @router.post("/{job}/cancel", summary="Cancel a job")
 async def cancel_job(call: OfCaller, job: AJob) -> models.Changed:
     """Ask for a cancel: nothing new starts, and sessions are ended. May be repeated; a job that is over stays what it is."""
-
-    async def work(db: Db) -> models.Changed:
-        project, found = await the_job(db, call, job, Permission.RUN)
-        before = await control.cancel(db, project, found.id, now=call.parts.clock.now())
-        return models.Changed(id=found.id, state_before=before)
-
-    return await _told(call, await call.parts.database.run(work))
+    return await _change(call, job, writes.cancel_job)
 
 
 @router.post("/{job}/pause", summary="Pause a job")
 async def pause_job(call: OfCaller, job: AJob, given: models.PauseBody | None = None) -> models.Changed:
     """Start nothing new until the job is resumed; what runs finishes, or is ended with `stop`. May be repeated."""
     stop = given is not None and given.stop
-
-    async def work(db: Db) -> models.Changed:
-        project, found = await the_job(db, call, job, Permission.RUN)
-        before = await control.pause(db, project, found.id, stop=stop, now=call.parts.clock.now())
-        return models.Changed(id=found.id, state_before=before)
-
-    return await _told(call, await call.parts.database.run(work))
+    return await _change(call, job, partial(writes.pause_job, stop=stop))
 
 
 @router.post("/{job}/resume", summary="Resume a job")
 async def resume_job(call: OfCaller, job: AJob) -> models.Changed:
     """Have a paused job go on. One that is not paused is left as it is."""
-
-    async def work(db: Db) -> models.Changed:
-        project, found = await the_job(db, call, job, Permission.RUN)
-        before = await control.resume(db, project, found.id, now=call.parts.clock.now())
-        return models.Changed(id=found.id, state_before=before)
-
-    return await _told(call, await call.parts.database.run(work))
+    return await _change(call, job, writes.resume_job)
 
 
 @router.post("/{job}/rerun", summary="Run a job again", status_code=201)
@@ -144,7 +127,7 @@ async def rerun_job(
         plan = await plan_rerun(db, project, found.id, start=start, newest=newest, params=asked.params)
         if dry_run:
             return plan, None
-        return plan, await submit_rerun(db, project, plan, by=call.caller.name, key=key, job_id=job_id)
+        return plan, await writes.rerun_job(db, call.caller, project, plan, key=key, job_id=job_id)
 
     plan, submitted = await call.parts.database.run(work)
     if submitted is None or not submitted.is_new:
@@ -162,7 +145,13 @@ def as_submitted(submitted: Submitted) -> models.Submitted:
     )
 
 
-async def _told(call: Call, changed: models.Changed) -> models.Changed:
+async def _change(call: Call, job: str, change: Callable[..., Awaitable[JobState]]) -> models.Changed:
+    async def work(db: Db) -> models.Changed:
+        project, found = await the_job(db, call, job, Permission.RUN)
+        before = await change(db, call.caller, project, found.id, now=call.parts.clock.now())
+        return models.Changed(id=found.id, state_before=before)
+
+    changed = await call.parts.database.run(work)
     await call.parts.doorbell.ring([JobId(changed.id)])
     return changed
 

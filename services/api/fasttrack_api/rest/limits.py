@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Response
 from fasttrack.db.limits import list_limits as list_stored
 from fasttrack.domain.access import Permission
 from fasttrack.ids import JobId
-from fasttrack.workflow.admit import change_limit
+from fasttrack.workflow.writes import change_limit
 
 from . import models
 from .reach import Call, InProject, OfCaller, the_project
@@ -60,6 +60,6 @@ async def delete_limit(call: OfCaller, scope: Scope, name: LimitName, project: I
 async def _change(call: Call, project: str | None, scope: str, name: str, slots: int | None) -> Response:
     async with call.parts.database.transaction() as db:
         where = await the_project(db, call, project, Permission.OPERATE)
-        jobs: list[JobId] = list(await change_limit(db, where, scope, name, slots))
+        jobs: list[JobId] = list(await change_limit(db, call.caller, where, scope, name, slots))
     await call.parts.doorbell.ring(jobs)
     return Response(status_code=204)

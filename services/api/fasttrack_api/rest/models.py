@@ -38,9 +38,10 @@ class Page(BaseModel, Generic[T]):
 class Project(BaseModel):
     """What pipelines, jobs and secrets belong to."""
 
-    model_config = example(id=_PIPELINE, name="default", created_at=_WHEN)
+    model_config = example(id=_PIPELINE, name="default", domain="default", created_at=_WHEN)
     id: UUID
     name: str
+    domain: str = Field(description="The part of the organisation that it belongs to; its admins are the project's.")
     created_at: datetime
 
 

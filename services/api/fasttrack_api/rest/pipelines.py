@@ -17,8 +17,8 @@ from fasttrack.db.pipelines import list_versions as list_stored_versions
 from fasttrack.domain.access import Permission
 from fasttrack.errors import Conflict, InvalidInput, NotFound
 from fasttrack.ids import JobId
-from fasttrack.workflow import control
-from fasttrack.workflow.publish import Published, publish, require_version
+from fasttrack.workflow import writes
+from fasttrack.workflow.publish import Published, require_version
 
 from ..problems import PreconditionFailed
 from . import models
@@ -96,14 +96,8 @@ async def put_pipeline(
     async def work(db: Db) -> Published:
         where = await _where_to_publish(db, call, pipeline, project, loaded[1].name)
         try:
-            return await publish(
-                db,
-                where,
-                text,
-                by=call.caller.name,
-                message=message,
-                expected_version=expected,
-                loaded=loaded,
+            return await writes.publish_pipeline(
+                db, call.caller, where, text, message=message, expected_version=expected, loaded=loaded
             )
         except Conflict as error:
             raise PreconditionFailed(error.message) from None
@@ -173,8 +167,8 @@ async def resume_pipeline(call: OfCaller, pipeline: APipeline, project: InProjec
 async def _set_paused(call: Call, pipeline: str, project: str | None, *, paused: bool) -> models.Pipeline:
     async def work(db: Db) -> tuple[PipelineRecord, list[JobId]]:
         where, found = await the_pipeline(db, call, pipeline, project, Permission.RUN)
-        change = control.pause_pipeline if paused else control.resume_pipeline
-        touched = await change(db, where, found.name)
+        change = writes.pause_pipeline if paused else writes.resume_pipeline
+        touched = await change(db, call.caller, where, found.name)
         return (await the_pipeline(db, call, pipeline, project))[1], touched
 
     changed, touched = await call.parts.database.run(work)

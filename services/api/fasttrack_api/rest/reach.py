@@ -39,7 +39,7 @@ class Call:
 
 
 async def _call_of(request: Request) -> Call:
-    caller = await caller_of(request)
+    caller = request.state.caller = await caller_of(request)
     count_caller(request, caller)
     return Call(Parts.of(request), caller, request)
 

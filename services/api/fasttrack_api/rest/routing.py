@@ -14,6 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fasttrack.errors import Forbidden
+
+from ..parts import Parts
+from ..refusals import Refusals
+
 MAX_DEPTH = 32
 MAX_VALUES = 50_000
 _BIGGEST = 2**63 - 1
@@ -32,10 +37,21 @@ class Route(APIRoute):
             if takes_json:
                 request = _StrictRequest(request.scope, request.receive)  # what has read the body must be what has it
                 await _require_json(request)
-            answer = await handler(request)
+            try:
+                answer = await handler(request)
+            except Forbidden as error:
+                await self._write_down(request, error)
+                raise
             return _with_etag(request, answer) if request.method == "GET" else answer
 
         return handle
+
+    async def _write_down(self, request: Request, error: Forbidden) -> None:
+        """Have a refused write be in the audit log."""
+        caller = getattr(request.state, "caller", None)
+        if request.method not in ("GET", "HEAD") and caller is not None:
+            asked = "/".join(map(str, request.path_params.values()))
+            await Refusals.of(Parts.of(request)).note(caller, self.name, error, asked)
 
 
 class _StrictRequest(Request):

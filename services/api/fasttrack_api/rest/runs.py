@@ -7,11 +7,11 @@ import asyncio
 from fastapi import APIRouter, Response
 
 from fasttrack.db import Db
-from fasttrack.db.jobs import find_job
 from fasttrack.domain.access import Permission
 from fasttrack.ids import JobId, new_id
+from fasttrack.workflow import writes
 from fasttrack.workflow.publish import require_version
-from fasttrack.workflow.submit import RunRequest, Submitted, submit
+from fasttrack.workflow.submit import RunRequest, Submitted
 from fasttrack.workflow.versions import NotCompiled
 
 from . import models
@@ -36,19 +36,14 @@ async def run_pipeline(
     Answers 201 with the new job, or 200 with the job that the same request under the same key made before.
     """
     asked = given or models.RunBody()
-    request = RunRequest(
-        params=asked.params, skip=asked.skip, priority=asked.priority, by=call.caller.name, idempotency_key=key
-    )
+    request = RunRequest(params=asked.params, skip=asked.skip, priority=asked.priority, idempotency_key=key)
     job_id = JobId(new_id())  # made before the first try: one whose commit was lost on the way back is recognised
 
     async def work(db: Db) -> Submitted:
         where, found = await the_pipeline(db, call, pipeline, project, Permission.RUN)
-        known = await find_job(db, where, job_id)
-        if known is not None:
-            return Submitted(known.id, known.number, is_new=True)
         version = await require_version(db, where, found.name, asked.version)
         compiled = (await call.parts.versions.get(db, [version.id]))[version.id]
-        return await submit(db, where, version, compiled, request, job_id=job_id)
+        return await writes.run_pipeline(db, call.caller, where, version, compiled, request, job_id=job_id)
 
     while True:
         try:

@@ -6,11 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from fasttrack.db.secrets import delete_secret as delete_stored
 from fasttrack.db.secrets import list_secrets as list_stored
-from fasttrack.db.secrets import put_secret
 from fasttrack.domain.access import Permission
-from fasttrack.errors import InvalidInput, NotFound
+from fasttrack.workflow.secrets import forget_secret, store_secret
 
 from . import models
 from .reach import InProject, OfCaller, the_project
@@ -18,7 +16,6 @@ from .routing import Route
 
 router = APIRouter(prefix="/api/v1/secrets", tags=["secrets"], route_class=Route)
 
-_MOST_BYTES = 64 * 1024
 SecretName = Annotated[
     str,
     Path(
@@ -40,11 +37,9 @@ async def list_secrets(call: OfCaller, project: InProject = None) -> list[models
 @router.put("/{name}", summary="Store a secret", status_code=204)
 async def set_secret(call: OfCaller, name: SecretName, given: models.SecretBody, project: InProject = None) -> Response:
     """Store a secret, or replace its value. A task reads it as `${{ secrets.NAME }}`."""
-    if len(given.value.encode()) > _MOST_BYTES:
-        raise InvalidInput(f"the value is longer than {_MOST_BYTES // 1024} KiB, the most a secret can have")
     async with call.parts.database.transaction() as db:
         where = await the_project(db, call, project, Permission.SECRETS)
-        await put_secret(db, call.parts.box, where, name, given.value, by=call.caller.name)
+        await store_secret(db, call.caller, call.parts.box, where, name, given.value)
     return Response(status_code=204)
 
 
@@ -53,6 +48,5 @@ async def delete_secret(call: OfCaller, name: SecretName, project: InProject = N
     """Forget a secret. Runs that still need it are refused."""
     async with call.parts.database.transaction() as db:
         where = await the_project(db, call, project, Permission.SECRETS)
-        if not await delete_stored(db, where, name):
-            raise NotFound(f"there is no secret named {name}")
+        await forget_secret(db, call.caller, where, name)
     return Response(status_code=204)

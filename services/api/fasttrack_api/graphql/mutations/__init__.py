@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import strawberry
 
 from .jobs import JobWrites
 from .operations import OperationWrites
 from .pipelines import PipelineWrites
 from .projects import ProjectWrites
+from .refused import WritesDownRefusals
 
 
 @strawberry.type(
@@ -16,3 +19,8 @@ from .projects import ProjectWrites
 )
 class Mutation(PipelineWrites, JobWrites, ProjectWrites, OperationWrites):
     """The root of writes."""
+
+
+_definition: Any = Mutation.__strawberry_definition__  # type: ignore[attr-defined]
+for _field in _definition.fields:
+    _field.extensions.append(WritesDownRefusals())

@@ -36,6 +36,7 @@ class MutationError:
         description='Which part of the input it is about, such as `["input", "params"]`; null: all of it.'
     )
     retryable: bool = strawberry.field(description="Whether the same call may succeed later without a change.")
+    cause: strawberry.Private[Exception]
 
 
 @strawberry.type(description="One thing that is wrong with a pipeline file.")
@@ -86,6 +87,7 @@ async def tried(work: Callable[[], Awaitable[T]]) -> tuple[T | None, list[Mutati
                 message=message,
                 path=["input", part] if part else None,
                 retryable=isinstance(error, FastTrackError) and error.retryable,
+                cause=error,
             )
         ]
 

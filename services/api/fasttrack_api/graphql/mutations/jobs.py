@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import strawberry
 from strawberry.scalars import JSON
 
 from fasttrack.db import Db
-from fasttrack.db.jobs import find_job
 from fasttrack.db.listings import JobListing
 from fasttrack.db.pipelines import find_version
 from fasttrack.domain.access import Permission
@@ -18,9 +18,9 @@ from fasttrack.domain.pipeline import Pipeline
 from fasttrack.domain.states import JobState
 from fasttrack.errors import NotFound
 from fasttrack.ids import JobId, new_id
-from fasttrack.workflow.control import cancel, pause, resume
-from fasttrack.workflow.rerun import FAILURE, WHOLE, RerunPlan, plan_rerun, rerun
-from fasttrack.workflow.submit import RunRequest, Submitted, submit
+from fasttrack.workflow import writes
+from fasttrack.workflow.rerun import FAILURE, WHOLE, RerunPlan, plan_rerun
+from fasttrack.workflow.submit import RunRequest, Submitted
 
 from ..context import Context, Info
 from ..ids import Kind, to_global
@@ -177,7 +177,7 @@ class JobWrites:
         job_id = JobId(new_id())  # made before the first try: one whose commit was lost on the way back is recognised
 
         async def work() -> _Started:
-            request = _request(context, input)
+            request = _request(input)
             async with context.reading() as db:
                 pipeline = await pipeline_for(db, context, input.pipeline_id, Permission.RUN)
                 number = pipeline.latest_version if input.version is None else input.version
@@ -190,11 +190,9 @@ class JobWrites:
 
             async def start(db: Db) -> _Started:
                 live = await pipeline_for(db, context, input.pipeline_id, Permission.RUN)
-                known = await find_job(db, live.project_id, job_id)
-                if known is not None:
-                    submitted = Submitted(known.id, known.number, is_new=True)
-                else:
-                    submitted = await submit(db, live.project_id, version, compiled, request, job_id=job_id)
+                submitted = await writes.run_pipeline(
+                    db, context.caller, live.project_id, version, compiled, request, job_id=job_id
+                )
                 if input.dry_run:
                     raise _OnlyTried(plan, submitted.refused)
                 return plan, submitted, await job_now(db, context, submitted.job_id)
@@ -226,8 +224,8 @@ class JobWrites:
                 params=params_of(input.params),
             )
             plan = _plan_of_rerun(found)
-            submitted = await rerun(
-                db, job.project_id, found, by=context.caller.name, key=_key(input.idempotency_key), job_id=job_id
+            submitted = await writes.rerun_job(
+                db, context.caller, job.project_id, found, key=_key(input.idempotency_key), job_id=job_id
             )
             if input.dry_run:
                 raise _OnlyTried(plan, submitted.refused)
@@ -243,10 +241,7 @@ class JobWrites:
         self, info: Info, input: Annotated[JobInput, strawberry.argument(description="Which job.")]
     ) -> JobPayload:
         """Ask for a cancel."""
-        clock = info.context.parts.clock
-        return await _change(
-            info.context, input.job_id, lambda db, job: cancel(db, job.project_id, job.id, now=clock.now())
-        )
+        return await _change(info.context, input.job_id, writes.cancel_job)
 
     @strawberry.mutation(
         description="Have a job start nothing new until it is resumed. Repeatable; a job that is over or being "
@@ -256,28 +251,20 @@ class JobWrites:
         self, info: Info, input: Annotated[PauseJobInput, strawberry.argument(description="Which job.")]
     ) -> JobPayload:
         """Pause a job."""
-        clock = info.context.parts.clock
-        return await _change(
-            info.context,
-            input.job_id,
-            lambda db, job: pause(db, job.project_id, job.id, stop=input.stop, now=clock.now()),
-        )
+        return await _change(info.context, input.job_id, partial(writes.pause_job, stop=input.stop))
 
     @strawberry.mutation(description="Have a paused job go on; one that is not paused is left as it is. Needs RUN.")
     async def resume_job(
         self, info: Info, input: Annotated[JobInput, strawberry.argument(description="Which job.")]
     ) -> JobPayload:
         """Resume a job."""
-        clock = info.context.parts.clock
-        return await _change(
-            info.context, input.job_id, lambda db, job: resume(db, job.project_id, job.id, now=clock.now())
-        )
+        return await _change(info.context, input.job_id, writes.resume_job)
 
 
-async def _change(context: Context, job_id: str, change: Callable[[Db, JobListing], Awaitable[JobState]]) -> JobPayload:
+async def _change(context: Context, job_id: str, change: Callable[..., Awaitable[JobState]]) -> JobPayload:
     async def work(db: Db) -> tuple[JobListing, JobState]:
         job = await job_for(db, context, job_id, Permission.RUN)
-        before = await change(db, job)
+        before = await change(db, context.caller, job.project_id, job.id, now=context.parts.clock.now())
         return await job_now(db, context, job.id), before
 
     done, errors = await tried(lambda: context.writing(work))
@@ -302,7 +289,7 @@ async def _run(context: Context, work: Callable[[], Awaitable[_Started]]) -> Run
     return RunPayload(job=Job.of(job), is_new=submitted.is_new, refused=submitted.refused or None, plan=plan, errors=[])
 
 
-def _request(context: Context, input: RunPipelineInput) -> RunRequest:
+def _request(input: RunPipelineInput) -> RunRequest:
     skip = input.skip or []
     if len(skip) > _MOST_SKIPS:
         raise BadInput("skip", f"at most {_MOST_SKIPS} tasks can be skipped by name")
@@ -312,7 +299,6 @@ def _request(context: Context, input: RunPipelineInput) -> RunRequest:
         params=params_of(input.params),
         skip=tuple(skip),
         priority=input.priority,
-        by=context.caller.name,
         idempotency_key=_key(input.idempotency_key),
     )
 

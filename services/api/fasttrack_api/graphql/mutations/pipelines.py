@@ -16,8 +16,8 @@ from fasttrack.db.pipelines import find_pipeline
 from fasttrack.domain.access import Permission
 from fasttrack.errors import Conflict, InvalidPipeline, NotFound, Problem
 from fasttrack.ids import JobId
-from fasttrack.workflow.control import pause_pipeline, resume_pipeline
-from fasttrack.workflow.publish import Published, publish, restore
+from fasttrack.workflow import writes
+from fasttrack.workflow.publish import Published
 
 from ..context import Info
 from ..layout import lay_out
@@ -133,13 +133,8 @@ class PipelineWrites:
         async def work(db: Db) -> tuple[Published, VersionListing]:
             project = await project_for(db, context, input.project_id, Permission.EDIT)
             message = bounded("message", input.message, 1000)
-            published = await publish(
-                db,
-                project,
-                input.yaml,
-                by=context.caller.name,
-                message=message,
-                expected_version=input.expected_version,
+            published = await writes.publish_pipeline(
+                db, context.caller, project, input.yaml, message=message, expected_version=input.expected_version
             )
             return published, (await load_versions(db, None, [published.version.id]))[published.version.id]
 
@@ -197,7 +192,9 @@ class PipelineWrites:
                     f"pipeline {held.name} is at version {held.latest_version}, not {input.expected_version}: "
                     "somebody published in between"
                 )
-            published = await restore(db, pipeline.project_id, pipeline.name, input.number, by=context.caller.name)
+            published = await writes.restore_version(
+                db, context.caller, pipeline.project_id, pipeline.name, input.number
+            )
             return published, (await load_versions(db, None, [published.version.id]))[published.version.id]
 
         done, errors = await tried(lambda: context.writing(work))
@@ -225,8 +222,8 @@ async def _set_paused(info: Info, input: PipelineInput, *, paused: bool) -> Pipe
 
     async def work(db: Db) -> tuple[Pipeline, list[JobId]]:
         pipeline = await pipeline_for(db, context, input.pipeline_id, Permission.RUN)
-        change = pause_pipeline if paused else resume_pipeline
-        touched = await change(db, pipeline.project_id, pipeline.name)
+        change = writes.pause_pipeline if paused else writes.resume_pipeline
+        touched = await change(db, context.caller, pipeline.project_id, pipeline.name)
         now = (await load_pipelines(db, None, [pipeline.id]))[pipeline.id]
         return Pipeline.of(now), touched
 

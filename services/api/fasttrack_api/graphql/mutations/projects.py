@@ -12,9 +12,8 @@ from fasttrack.db.limits import list_limits
 from fasttrack.db.listings import load_projects
 from fasttrack.db.secrets import list_secrets
 from fasttrack.domain.access import Permission
-from fasttrack.errors import Forbidden
 from fasttrack.ids import JobId
-from fasttrack.workflow.admit import change_limit
+from fasttrack.workflow import writes
 from fasttrack.workflow.projects import create_project
 from fasttrack.workflow.secrets import forget_secret, store_secret
 
@@ -29,6 +28,9 @@ class CreateProjectInput:
     """Of `createProject`."""
 
     name: str = strawberry.field(description="Its name: 1 to 64 printable characters.")
+    domain: str | None = strawberry.field(
+        default=None, description="The domain that it belongs to, whose admins are its admins. Null: `default`."
+    )
 
 
 @strawberry.input(description="A limit that is to be set.")
@@ -114,9 +116,7 @@ class ProjectWrites:
         caller = info.context.caller
 
         async def work(db: Db) -> tuple[Project, bool]:
-            if not caller.is_superadmin or caller.only_project is not None or Permission.MANAGE not in caller.scopes:
-                raise Forbidden("only a superadmin may make projects")
-            project, is_new = await create_project(db, input.name)
+            project, is_new = await create_project(db, caller, input.name, domain=input.domain)
             return Project.of((await load_projects(db, None, [project]))[project]), is_new
 
         done, errors = await tried(lambda: info.context.writing(work))
@@ -135,7 +135,7 @@ class ProjectWrites:
         async def work(db: Db) -> tuple[Limit, Collection[JobId]]:
             project = await project_for(db, info.context, input.project_id, Permission.OPERATE)
             name = bounded("name", input.name, 255)
-            touched = await change_limit(db, project, str(input.scope), name, input.slots)
+            touched = await writes.change_limit(db, info.context.caller, project, str(input.scope), name, input.slots)
             limits = await list_limits(db, project)
             now = next(one for one in limits if (one.scope, one.name) == (str(input.scope), name))
             shown = Limit(scope=input.scope, name=name, slots=now.slots, used=now.used, waiting=now.waiting)
@@ -155,7 +155,8 @@ class ProjectWrites:
 
         async def work(db: Db) -> Collection[JobId]:
             project = await project_for(db, info.context, input.project_id, Permission.OPERATE)
-            return await change_limit(db, project, str(input.scope), bounded("name", input.name, 255), None)
+            name = bounded("name", input.name, 255)
+            return await writes.change_limit(db, info.context.caller, project, str(input.scope), name, None)
 
         touched, errors = await tried(lambda: info.context.writing(work))
         if touched is None:
@@ -172,7 +173,7 @@ class ProjectWrites:
 
         async def work(db: Db) -> Secret:
             project = await project_for(db, context, input.project_id, Permission.SECRETS)
-            await store_secret(db, context.parts.box, project, input.name, input.value, by=context.caller.name)
+            await store_secret(db, context.caller, context.parts.box, project, input.name, input.value)
             stored = next(s for s in await list_secrets(db, project) if s.name == input.name)
             return Secret(name=stored.name, updated_by=stored.updated_by, updated_at=stored.updated_at)
 
@@ -187,7 +188,7 @@ class ProjectWrites:
 
         async def work(db: Db) -> str:
             project = await project_for(db, info.context, input.project_id, Permission.SECRETS)
-            await forget_secret(db, project, input.name)
+            await forget_secret(db, info.context.caller, project, input.name)
             return input.name
 
         name, errors = await tried(lambda: info.context.writing(work))

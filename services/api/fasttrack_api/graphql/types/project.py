@@ -87,6 +87,9 @@ class Project(Node):
 
     uuid: strawberry.ID = strawberry.field(description="Its UUID, as REST uses it.")
     name: str = strawberry.field(description="Its name.")
+    domain: str = strawberry.field(
+        description="The part of the organisation that it belongs to; the domain's admins are its admins."
+    )
     created_at: datetime = strawberry.field(description="When it was made.")
     record: strawberry.Private[ProjectListing]
 
@@ -97,6 +100,7 @@ class Project(Node):
             id=strawberry.ID(to_global(Kind.PROJECT, record.id)),
             uuid=strawberry.ID(str(record.id)),
             name=record.name,
+            domain=record.domain,
             created_at=record.created_at,
             record=record,
         )

@@ -1,0 +1,95 @@
+"""Writes that the caller may not do, in the audit log: in a transaction of their own, and never in the way of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from uuid import UUID
+
+import structlog
+
+from fasttrack.domain.access import Caller
+from fasttrack.errors import Forbidden
+from fasttrack.ids import ProjectId
+from fasttrack.telemetry import LogLimiter
+from fasttrack.workflow.audit import record
+
+from .parts import Parts
+
+log = structlog.get_logger()
+
+MOST = 60
+"""Refusals of one caller that a process writes down in a minute; somebody who tries on and on must not fill the log."""
+
+_PERIOD = 60
+_MOST_CALLERS = 10_000
+_PATIENCE = 2.0
+_ACTIONS = {
+    "put_pipeline": "pipeline.publish",
+    "restore_version": "pipeline.restore",
+    "run_pipeline": "job.run",
+    "set_project_limit": "limit.set",
+    "delete_limit": "limit.remove",
+    "delete_project_limit": "limit.remove",
+    "set_secret": "secret.put",
+}
+
+
+def action_of(operation: str) -> str:
+    """What the audit log calls a write, by the name of the function that serves it: `pause_job` is `job.pause`."""
+    verb, _, noun = operation.partition("_")
+    return _ACTIONS.get(operation, f"{noun}.{verb}")
+
+
+class Refusals:
+    """Of one process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._database = parts.database
+        self._period = 0
+        self._counts: dict[UUID, int] = {}
+        self._limiter = LogLimiter(_PERIOD)
+
+    @classmethod
+    def of(cls, parts: Parts) -> Refusals:
+        """Those of the process that has these parts."""
+        kept = parts.kept.setdefault(cls, cls(parts))
+        assert isinstance(kept, cls)
+        return kept
+
+    async def note(self, caller: Caller, operation: str, error: Forbidden, object_id: str) -> None:
+        """Write down that the caller was refused. Raises nothing: the answer is the refusal, whatever becomes of this.
+
+        :param operation: the name of the function that serves it.
+        :param object_id: what it was asked of, as far as the request says.
+        """
+        if not self._has_room(caller.account_id):
+            if self._limiter.allows(str(caller.account_id)):
+                log.warning("a caller is refused often; not every time is in the audit log", account=caller.name)
+            return
+        action = action_of(operation)
+        project = error.facts.get("project")
+        try:
+            async with asyncio.timeout(_PATIENCE), self._database.transaction() as db:
+                await record(
+                    db,
+                    caller,
+                    action,
+                    object_kind=action.partition(".")[0],
+                    object_id=object_id,
+                    project=ProjectId(project) if isinstance(project, UUID) else None,
+                    outcome="refused",
+                )
+        except Exception as failure:
+            log.warning("a refusal is not in the audit log", account=caller.name, action=action, error=str(failure))
+
+    def _has_room(self, account: UUID) -> bool:
+        period = int(time.monotonic()) // _PERIOD
+        if period != self._period:
+            self._period = period
+            self._counts.clear()
+        count = self._counts.get(account, 0)
+        if count >= MOST or (not count and len(self._counts) >= _MOST_CALLERS):
+            return False
+        self._counts[account] = count + 1
+        return True

@@ -1,0 +1,109 @@
+"""Every route that writes leaves one entry in the audit log, and one that says so when it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from fasttrack.db import Database
+from fasttrack.domain.access import Role
+from fasttrack.ids import ProjectId
+from fasttrack_api import refusals
+from fasttrack_api.refusals import action_of
+from fasttrack_api.rest import ROUTERS
+from tests.api.rest.conftest import YAML, Become, problem_of
+from tests.api.rest.test_access import NEEDS, a_world, send
+from tests.factories import a_file
+from tests.people import entries
+
+
+def operations() -> dict[tuple[str, str], str]:
+    """Each write with the name of the function that serves it."""
+    return {
+        (method, route.path): route.name
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods - {"GET", "HEAD"}
+    }
+
+
+async def test_every_write_leaves_an_entry(client: httpx.AsyncClient, database: Database, project: ProjectId) -> None:
+    """In the order in which each has something to change; what is not in the list here fails at the end."""
+    done: set[tuple[str, str]] = set()
+    names: dict[str, str] = {"pipeline": "demo"}
+
+    async def do(method: str, path: str, **options: Any) -> Any:
+        seen = len(await entries(database))
+        answer = await client.request(method, f"/api/v1{path}".format(**names), **options)
+        assert answer.is_success, answer.text
+        [entry] = (await entries(database))[seen:]
+        assert entry["action"] == action_of(operations()[method, f"/api/v1{path}"])
+        assert (entry["account_name"], entry["origin"], entry["outcome"]) == ("owner", "127.0.0.1", "done")
+        assert entry["project_id"] == project
+        assert "canary" not in str(entry)
+        done.add((method, f"/api/v1{path}"))
+        return answer.json() if answer.content else None
+
+    text = a_file({"a": ""}).encode()
+    await do("PUT", "/pipelines/{pipeline}", content=text, headers=YAML)
+    await do("POST", "/pipelines/{pipeline}/pause")
+    await do("POST", "/pipelines/{pipeline}/resume")
+    names["job"] = (await do("POST", "/pipelines/{pipeline}/runs", json={"skip": ["a"]}))["id"]
+    await do("POST", "/jobs/{job}/rerun")
+    names["job"] = (await do("POST", "/pipelines/{pipeline}/runs", headers={"Idempotency-Key": "k"}))["id"]
+    await do("POST", "/jobs/{job}/pause")
+    await do("POST", "/jobs/{job}/resume")
+    await do("POST", "/jobs/{job}/cancel")
+    names |= {"scope": "pool", "name": "GPU"}
+    for path in ("/limits/project", "/limits/{scope}/{name}"):
+        await do("PUT", path, json={"slots": 3})
+        await do("DELETE", path)
+    await do("PUT", "/secrets/{name}", json={"value": "canary"})
+    await do("DELETE", "/secrets/{name}")
+    assert done == operations().keys()
+
+    before = await entries(database)
+    for method, path, options in (
+        ("PUT", "/pipelines/{pipeline}", {"content": text, "headers": YAML}),
+        ("POST", "/pipelines/{pipeline}/resume", {}),
+        ("POST", "/pipelines/{pipeline}/runs", {"headers": {"Idempotency-Key": "k"}}),
+        ("POST", "/jobs/{job}/cancel", {}),
+    ):
+        assert (await client.request(method, f"/api/v1{path}".format(**names), **options)).is_success
+    assert await entries(database) == before
+
+
+async def test_every_refused_write_leaves_an_entry_that_says_so(
+    client: httpx.AsyncClient, become: Become, database: Database, project: ProjectId, app: FastAPI
+) -> None:
+    names = await a_world(database, project)
+    become(Role.VIEWER)
+    for route, operation in operations().items():
+        seen = len(await entries(database))
+        problem_of(await send(client, route, names, {"project": "default"}), 403, "FORBIDDEN")
+        [entry] = (await entries(database))[seen:]
+        assert (entry["account_name"], entry["action"], entry["outcome"]) == ("grace", action_of(operation), "refused")
+        assert entry["project_id"] == project
+        assert entry["object_kind"] == entry["action"].partition(".")[0]
+        assert (entry["before"], entry["after"]) == (None, None)
+    become(None)
+    before = await entries(database)
+    for route in operations():
+        problem_of(await send(client, route, names, {"project": "default"}), 404, "NOT_FOUND")
+    assert await entries(database) == before
+    assert operations().keys() <= NEEDS.keys()
+
+
+async def test_refusals_are_written_down_up_to_a_bound(
+    client: httpx.AsyncClient, become: Become, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "MOST", 2)
+    become(Role.VIEWER)
+    for _ in range(4):
+        problem_of(await client.delete("/api/v1/secrets/HUB"), 403, "FORBIDDEN")
+    assert [e["object_id"] for e in await entries(database)] == ["HUB", "HUB"]
