@@ -78,6 +78,8 @@ INPUTS = {
     "removeLimit": "RemoveLimitInput",
     "putSecret": "PutSecretInput",
     "deleteSecret": "DeleteSecretInput",
+    "storeOperation": "StoreOperationInput",
+    "removeOperation": "RemoveOperationInput",
 }
 
 

@@ -27,6 +27,10 @@ READS = {
     "Query.taskInstance.id": ("TASK_INSTANCE", "query($id: ID!) { taskInstance(id: $id) { id } }"),
     "Query.node.id": ("JOB", "query($id: ID!) { node(id: $id) { id } }"),
     "Query.nodes.ids": ("JOB", "query($id: ID!) { nodes(ids: [$id]) { id } }"),
+    "Query.storedOperations.projectId": (
+        "PROJECT",
+        "query($id: ID!) { storedOperations(projectId: $id) { nodes { name } } }",
+    ),
     "JobFilter.pipelineId": (
         "PIPELINE",
         'query($id: ID!) { project(name: "default") { jobs(filter: {pipelineId: $id}) { nodes { id } } } }',
@@ -51,6 +55,8 @@ WRITES: dict[str, dict[str, Any]] = {
     "removeLimit": {"projectId": "PROJECT", "scope": "PROJECT"},
     "putSecret": {"projectId": "PROJECT", "name": "HUB", "value": "x"},
     "deleteSecret": {"projectId": "PROJECT", "name": "HUB"},
+    "storeOperation": {"projectId": "PROJECT", "text": "{ viewer { name } }"},
+    "removeOperation": {"projectId": "PROJECT", "sha256": "0" * 64},
 }
 """Each write that takes an id, with an input whose upper-case values of ids stand for ids of that kind."""
 RIGHT = {
@@ -67,10 +73,12 @@ RIGHT = {
     "removeLimit": Role.OPERATOR,
     "putSecret": Role.EDITOR,
     "deleteSecret": Role.EDITOR,
+    "storeOperation": Role.ADMIN,
+    "removeOperation": Role.ADMIN,
 }
 """The least role that may do each."""
 ORDER = [Role.VIEWER, Role.EDITOR, Role.OPERATOR, Role.ADMIN]
-TABLES = ("project", "pipeline", "pipeline_version", "job", "event", "concurrency_limit", "secret")
+TABLES = ("project", "pipeline", "pipeline_version", "job", "event", "concurrency_limit", "secret", "stored_operation")
 
 
 def _takes_id(field: Any) -> bool:

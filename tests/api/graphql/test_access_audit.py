@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.api.graphql.conftest import INPUTS, Asking
 from tests.factories import a_file
 from tests.people import entries
 
+WHO = "query Who { viewer { name } }"
 READS_ONLY = {"validatePipeline"}
 """Mutations that store nothing."""
 
@@ -91,6 +93,8 @@ async def test_every_mutation_leaves_an_entry_that_says_what_was_done(ask: Askin
     await do("removeLimit", **project, scope="POOL", name="gpu")
     await do("putSecret", **project, name="HUB", value="canary-value")
     await do("deleteSecret", **project, name="HUB")
+    await do("storeOperation", **project, text=WHO)
+    await do("removeOperation", **project, sha256=sha256(WHO.encode()).hexdigest())
 
     assert told.keys() | READS_ONLY == operations().keys() == INPUTS.keys() | READS_ONLY
     everything = str(told)
@@ -112,6 +116,8 @@ async def test_every_mutation_leaves_an_entry_that_says_what_was_done(ask: Askin
         "removeLimit": ({"slots": 4}, None),
         "putSecret": (None, None),
         "deleteSecret": (None, None),
+        "storeOperation": (None, {"name": "Who", "text": WHO}),
+        "removeOperation": ({"name": "Who", "text": WHO}, None),
     }  # fmt: skip
     assert (told["runPipeline"]["object_kind"], told["runPipeline"]["object_id"]) == ("job", ran["job"]["uuid"])
     assert told["setLimit"]["object_id"] == "pool:gpu"
