@@ -78,6 +78,20 @@ INPUTS = {
     "removeLimit": "RemoveLimitInput",
     "putSecret": "PutSecretInput",
     "deleteSecret": "DeleteSecretInput",
+    "addMember": "AddMemberInput",
+    "changeMemberRole": "ChangeMemberRoleInput",
+    "removeMember": "RemoveMemberInput",
+    "createAccount": "CreateAccountInput",
+    "createServiceAccount": "CreateServiceAccountInput",
+    "disableAccount": "AccountInput",
+    "enableAccount": "AccountInput",
+    "changeSuperadmin": "ChangeSuperadminInput",
+    "addDomainAdmin": "DomainAdminInput",
+    "removeDomainAdmin": "DomainAdminInput",
+    "changeDomain": "ChangeDomainInput",
+    "createToken": "CreateTokenInput",
+    "rotateToken": "RotateTokenInput",
+    "revokeToken": "RevokeTokenInput",
 }
 
 
