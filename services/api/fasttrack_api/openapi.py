@@ -26,6 +26,10 @@ _TAGS = [
     {"name": "projects", "description": "What pipelines, jobs and secrets belong to."},
     {"name": "limits", "description": "How many tasks may have a session at once."},
     {"name": "secrets", "description": "Secrets by name. Values go in and never come out."},
+    {"name": "members", "description": "Who may do what in a project."},
+    {"name": "accounts", "description": "People and programs that may call."},
+    {"name": "tokens", "description": "Tokens. Their text is told once, when they are made."},
+    {"name": "audit", "description": "Who wrote what, when and from where."},
     {"name": "exports", "description": "Everything of a project, one JSON object a line."},
     {"name": "health", "description": "Whether the process lives and can work, its figures and its version."},
 ]

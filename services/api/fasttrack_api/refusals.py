@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from uuid import UUID
 
 import structlog
@@ -32,6 +33,12 @@ _ACTIONS = {
     "delete_limit": "limit.remove",
     "delete_project_limit": "limit.remove",
     "set_secret": "secret.put",
+    "change_member_role": "member.change",
+    "create_service_account": "account.create",
+    "change_superadmin": "account.change",
+    "change_domain": "project.change",
+    "add_domain_admin": "domain.add_admin",
+    "remove_domain_admin": "domain.remove_admin",
 }
 
 
@@ -57,17 +64,18 @@ class Refusals:
         assert isinstance(kept, cls)
         return kept
 
-    async def note(self, caller: Caller, operation: str, error: Forbidden, object_id: str) -> None:
+    async def note(self, caller: Caller, operation: str, error: Forbidden, asked: Mapping[str, object]) -> None:
         """Write down that the caller was refused. Raises nothing: the answer is the refusal, whatever becomes of this.
 
         :param operation: the name of the function that serves it.
-        :param object_id: what it was asked of, as far as the request says.
+        :param asked: what the request names, by the kind of thing, such as `pipeline`, or as `name`.
         """
         if not self._has_room(caller.account_id):
             if self._limiter.allows(str(caller.account_id)):
                 log.warning("a caller is refused often; not every time is in the audit log", account=caller.name)
             return
         action = action_of(operation)
+        kind, identifier = _thing(action.partition(".")[0], asked)
         project = error.facts.get("project")
         try:
             async with asyncio.timeout(_PATIENCE), self._database.transaction() as db:
@@ -75,8 +83,8 @@ class Refusals:
                     db,
                     caller,
                     action,
-                    object_kind=action.partition(".")[0],
-                    object_id=object_id,
+                    object_kind=kind,
+                    object_id=identifier,
                     project=ProjectId(project) if isinstance(project, UUID) else None,
                     outcome="refused",
                 )
@@ -93,3 +101,11 @@ class Refusals:
             return False
         self._counts[account] = count + 1
         return True
+
+
+def _thing(noun: str, asked: Mapping[str, object]) -> tuple[str, str]:
+    """What it was asked of, called as in the entries of what is done."""
+    for kind in ("pipeline", "job", "account", "token", noun):
+        if kind in asked:
+            return kind, str(asked[kind])
+    return noun, ":".join(str(asked[part]) for part in ("scope", "name") if asked.get(part))

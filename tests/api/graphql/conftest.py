@@ -80,6 +80,20 @@ INPUTS = {
     "deleteSecret": "DeleteSecretInput",
     "storeOperation": "StoreOperationInput",
     "removeOperation": "RemoveOperationInput",
+    "addMember": "AddMemberInput",
+    "changeMemberRole": "ChangeMemberRoleInput",
+    "removeMember": "RemoveMemberInput",
+    "createAccount": "CreateAccountInput",
+    "createServiceAccount": "CreateServiceAccountInput",
+    "disableAccount": "AccountInput",
+    "enableAccount": "AccountInput",
+    "changeSuperadmin": "ChangeSuperadminInput",
+    "addDomainAdmin": "DomainAdminInput",
+    "removeDomainAdmin": "DomainAdminInput",
+    "changeDomain": "ChangeDomainInput",
+    "createToken": "CreateTokenInput",
+    "rotateToken": "RotateTokenInput",
+    "revokeToken": "RevokeTokenInput",
 }
 
 

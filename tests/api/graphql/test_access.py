@@ -16,6 +16,7 @@ from fasttrack_api.graphql.schema import make_schema
 from tests.api.graphql.conftest import INPUTS, Asking, gid
 from tests.engine import Engine
 from tests.factories import a_file
+from tests.people import People
 
 SCHEMA = make_schema(Limits())._schema
 
@@ -39,6 +40,8 @@ READS = {
         "VERSION",
         'query($id: ID!) { project(name: "default") { jobs(filter: {versionId: $id}) { nodes { id } } } }',
     ),
+    "Query.account.id": ("ACCOUNT", "query($id: ID!) { account(id: $id) { id } }"),
+    "AuditFilter.accountId": ("ACCOUNT", "query($id: ID!) { auditEntries(filter: {accountId: $id}) { nodes { id } } }"),
 }
 """Each place of a read that takes an id, with a query that uses it."""
 WRITES: dict[str, dict[str, Any]] = {
@@ -57,6 +60,15 @@ WRITES: dict[str, dict[str, Any]] = {
     "deleteSecret": {"projectId": "PROJECT", "name": "HUB"},
     "storeOperation": {"projectId": "PROJECT", "text": "{ viewer { name } }"},
     "removeOperation": {"projectId": "PROJECT", "sha256": "0" * 64},
+    "addMember": {"projectId": "PROJECT", "accountName": "nobody", "role": "VIEWER"},
+    "changeMemberRole": {"projectId": "PROJECT", "accountId": "ACCOUNT", "role": "VIEWER"},
+    "removeMember": {"projectId": "PROJECT", "accountId": "ACCOUNT"},
+    "createServiceAccount": {"projectId": "PROJECT", "name": "weekly"},
+    "disableAccount": {"accountId": "ACCOUNT"},
+    "enableAccount": {"accountId": "ACCOUNT"},
+    "createToken": {"accountId": "ACCOUNT", "name": "ci"},
+    "rotateToken": {"tokenId": "TOKEN"},
+    "revokeToken": {"tokenId": "TOKEN"},
 }
 """Each write that takes an id, with an input whose upper-case values of ids stand for ids of that kind."""
 RIGHT = {
@@ -75,10 +87,33 @@ RIGHT = {
     "deleteSecret": Role.EDITOR,
     "storeOperation": Role.ADMIN,
     "removeOperation": Role.ADMIN,
+    "addMember": Role.ADMIN,
+    "changeMemberRole": Role.ADMIN,
+    "removeMember": Role.ADMIN,
+    "createServiceAccount": Role.ADMIN,
+    "disableAccount": Role.ADMIN,
+    "enableAccount": Role.ADMIN,
+    "createToken": Role.ADMIN,
+    "rotateToken": Role.ADMIN,
+    "revokeToken": Role.ADMIN,
 }
 """The least role that may do each."""
+HIDDEN = {"rotateToken", "revokeToken"}
+"""Of things that those who may not change them do not see either."""
+EVERYWHERE: dict[str, dict[str, Any]] = {
+    "createProject": {"name": "vision"},
+    "createAccount": {"name": "alan"},
+    "changeSuperadmin": {"accountId": "ACCOUNT", "isSuperadmin": True},
+    "addDomainAdmin": {"accountId": "ACCOUNT", "domain": "default"},
+    "removeDomainAdmin": {"accountId": "ACCOUNT", "domain": "default"},
+    "changeDomain": {"projectId": "PROJECT", "domain": "research"},
+}
+"""What superadmins do alone."""
 ORDER = [Role.VIEWER, Role.EDITOR, Role.OPERATOR, Role.ADMIN]
-TABLES = ("project", "pipeline", "pipeline_version", "job", "event", "concurrency_limit", "secret", "stored_operation")
+TABLES = (
+    "project", "pipeline", "pipeline_version", "job", "event", "concurrency_limit", "secret", "account", "member", "token",
+    "domain_admin", "stored_operation",
+)  # fmt: skip
 
 
 def _takes_id(field: Any) -> bool:
@@ -101,7 +136,9 @@ def test_every_place_that_takes_an_id_is_in_the_tables_here() -> None:
         if any(_takes_id(f) for f in given.fields.values()):
             writes.add(name)
     assert reads == READS.keys()
-    assert writes == WRITES.keys()
+    assert writes == WRITES.keys() | {
+        name for name, input in EVERYWHERE.items() if any(k.endswith("Id") for k in input)
+    }
     assert RIGHT.keys() == WRITES.keys()
 
 
@@ -112,13 +149,22 @@ async def theirs(elsewhere: Engine) -> dict[str, str]:
     async with elsewhere.database.transaction() as db:
         record = (await load_jobs(db, None, [job]))[job]
         instance = await db.value("SELECT id FROM task_instance WHERE job_id = $1", job)
+    people = People(elsewhere.database)
+    program = await people.service("elsewhere", "nightly")
     return {
         "PROJECT": gid(Kind.PROJECT, elsewhere.project),
         "PIPELINE": gid(Kind.PIPELINE, record.pipeline_id),
         "VERSION": gid(Kind.VERSION, record.version_id),
         "JOB": gid(Kind.JOB, job),
         "TASK_INSTANCE": gid(Kind.TASK_INSTANCE, instance),
+        "ACCOUNT": gid(Kind.ACCOUNT, program.id),
+        "TOKEN": gid(Kind.TOKEN, (await people.token(program)).token.id),
     }
+
+
+def filled(input: dict[str, Any], theirs: dict[str, str]) -> dict[str, Any]:
+    """The input with the ids that its upper-case values stand for."""
+    return {key: theirs[value] if key.endswith("Id") else value for key, value in input.items()}
 
 
 async def rows(engine: Engine) -> dict[str, list[Any]]:
@@ -138,7 +184,7 @@ async def test_a_foreign_id_is_answered_as_an_unknown_one(
     ask.as_member(role)
     foreign = await ask.raw(query, {"id": theirs[kind]})
     assert foreign == await ask.raw(query, {"id": unknown})
-    if not place.startswith("JobFilter"):
+    if "Filter." not in place:
         assert foreign != owners
     assert theirs[kind] not in str(foreign.get("data"))
 
@@ -149,8 +195,9 @@ async def test_a_foreign_id_is_not_written_to(ask: Asking, theirs: dict[str, str
     kind = WRITES[name][place]
     ask.as_member(Role.ADMIN)
     before = await rows(engine)
-    foreign = await ask.do(name, "__typename", **WRITES[name] | {place: theirs[kind]})
-    unknown = await ask.do(name, "__typename", **WRITES[name] | {place: gid(Kind[kind], uuid4())})
+    input = filled(WRITES[name], theirs)
+    foreign = await ask.do(name, "__typename", **input)
+    unknown = await ask.do(name, "__typename", **input | {place: gid(Kind[kind], uuid4())})
     assert foreign == unknown
     assert [e["code"] for e in foreign["errors"]] == ["NOT_FOUND"]
     assert await rows(engine) == before
@@ -160,26 +207,29 @@ async def test_a_foreign_id_is_not_written_to(ask: Asking, theirs: dict[str, str
 async def test_who_may_only_do_less_is_told_so_and_nothing_changes(
     ask: Asking, theirs: dict[str, str], elsewhere: Engine, name: str
 ) -> None:
-    place = next(key for key in WRITES[name] if key.endswith("Id"))
-    input = WRITES[name] | {place: theirs[WRITES[name][place]]}
+    input = filled(WRITES[name], theirs)
     before = await rows(elsewhere)
+    expected = "NOT_FOUND" if name in HIDDEN else "FORBIDDEN"
     least = ORDER.index(RIGHT[name])
     for role in ORDER[:least]:
         ask.as_member(role, elsewhere.project)
         refused = await ask.do(name, "__typename", **input)
-        assert [e["code"] for e in refused["errors"]] == ["FORBIDDEN"], role
+        assert [e["code"] for e in refused["errors"]] == [expected], role
     assert await rows(elsewhere) == before
     ask.as_member(ORDER[least], elsewhere.project)
     done = await ask.do(name, "__typename", **input)
-    assert "FORBIDDEN" not in [e["code"] for e in done["errors"]]
+    assert expected not in [e["code"] for e in done["errors"]]
 
 
-async def test_only_a_superadmin_makes_projects(ask: Asking, engine: Engine) -> None:
-    ask.as_member(Role.ADMIN)
-    before = await rows(engine)
-    refused = await ask.do("createProject", "isNew", name="vision")
+@pytest.mark.parametrize("name", sorted(EVERYWHERE))
+async def test_only_a_superadmin_does_what_is_of_no_one_project(
+    ask: Asking, theirs: dict[str, str], elsewhere: Engine, name: str
+) -> None:
+    ask.as_member(Role.ADMIN, elsewhere.project)
+    before = await rows(elsewhere)
+    refused = await ask.do(name, "__typename", **filled(EVERYWHERE[name], theirs))
     assert [e["code"] for e in refused["errors"]] == ["FORBIDDEN"]
-    assert await rows(engine) == before
+    assert await rows(elsewhere) == before
 
 
 async def test_lists_show_the_callers_projects_only(ask: Asking, theirs: dict[str, str], engine: Engine) -> None:

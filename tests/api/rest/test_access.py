@@ -13,11 +13,14 @@ from fasttrack.domain.access import Permission, Role
 from fasttrack.ids import ProjectId, new_id
 from fasttrack.workflow.publish import publish
 from fasttrack.workflow.submit import RunRequest, submit
+from fasttrack_api.rest import ROUTERS
+from fasttrack_api.rest.routing import Route, _query_names
 from tests.api.rest.conftest import YAML, Become, contents, problem_of
 from tests.factories import a_file
+from tests.people import People
 
 # What each operation needs at least; a body that is right, where one is needed.
-R, E, U, S, O = Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR, Role.OPERATOR  # noqa: E741
+R, E, U, S, O, A = Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR, Role.OPERATOR, Role.ADMIN  # noqa: E741
 NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
     ("GET", "/api/v1/pipelines"): (R, {}),
     ("GET", "/api/v1/pipelines/{pipeline}"): (R, {}),
@@ -44,11 +47,44 @@ NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
     ("GET", "/api/v1/secrets"): (R, {}),
     ("PUT", "/api/v1/secrets/{name}"): (S, {"json": {"value": "v"}}),
     ("DELETE", "/api/v1/secrets/{name}"): (S, {}),
+    ("GET", "/api/v1/members"): (R, {}),
+    ("POST", "/api/v1/members"): (A, {"json": {"account": "nobody", "role": "viewer"}}),
+    ("PUT", "/api/v1/members/{account}"): (A, {"json": {"role": "viewer"}}),
+    ("DELETE", "/api/v1/members/{account}"): (A, {}),
+    ("GET", "/api/v1/accounts/{account}"): (R, {}),
+    ("POST", "/api/v1/accounts/service"): (A, {"json": {"name": "weekly"}}),
+    ("POST", "/api/v1/accounts/{account}/disable"): (A, {}),
+    ("POST", "/api/v1/accounts/{account}/enable"): (A, {}),
+    ("GET", "/api/v1/tokens"): (A, {}),
+    ("GET", "/api/v1/audit"): (A, {}),
     ("GET", "/api/v1/exports/jobs"): (R, {}),
     ("GET", "/api/v1/exports/tasks"): (R, {}),
     ("GET", "/api/v1/exports/events"): (R, {}),
 }
+SUPERADMINS: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/api/v1/projects"): {"json": {"name": "vision"}},
+    ("PUT", "/api/v1/projects/{project}/domain"): {"json": {"domain": "research"}},
+    ("POST", "/api/v1/accounts"): {"json": {"name": "alan"}},
+    ("PUT", "/api/v1/accounts/{account}/superadmin"): {"json": {"is_superadmin": True}},
+    ("PUT", "/api/v1/domains/{domain}/admins/{account}"): {},
+    ("DELETE", "/api/v1/domains/{domain}/admins/{account}"): {},
+}
+"""What superadmins do alone."""
+OWN = {
+    ("GET", "/api/v1/accounts"),
+    ("POST", "/api/v1/tokens"),
+    ("POST", "/api/v1/tokens/{token}/rotate"),
+    ("POST", "/api/v1/tokens/{token}/revoke"),
+}
+"""What everybody does for themselves; whose else is whose is in the tests of access."""
 OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/api/v1")}
+TAKE_PROJECT = {
+    (method, route.path)
+    for router in ROUTERS
+    for route in router.routes
+    if isinstance(route, Route) and "project" in _query_names(route.dependant)
+    for method in route.methods
+}
 ROUTES = sorted(NEEDS)
 ORDER = [Role.VIEWER, Role.EDITOR, Role.OPERATOR, Role.ADMIN]
 NAMES = [f"{method} {path}" for method, path in ROUTES]
@@ -61,7 +97,7 @@ def test_every_route_is_in_the_table(app: FastAPI) -> None:
         for method in item
         if path.startswith("/api/v1/exports") or "/events" not in path  # those have a table of their own
     }
-    assert served == NEEDS.keys() | OPEN
+    assert served == NEEDS.keys() | OPEN | OWN | SUPERADMINS.keys()
 
 
 async def a_world(database: Database, project: ProjectId) -> dict[str, str]:
@@ -73,6 +109,10 @@ async def a_world(database: Database, project: ProjectId) -> dict[str, str]:
         return {"pipeline": str(published.pipeline.id), "job": str(made.job_id)}
 
     names = await database.run(work)
+    people = People(database)
+    name = await database.run(lambda db: db.value("SELECT name FROM project WHERE id = $1", project))
+    program = await people.service(name, "nightly")
+    names |= {"account": str(program.id), "token": str((await people.token(program)).token.id), "domain": "research"}
     return names | {"number": "1", "scope": "pool", "name": "GPU", "project": str(project)}
 
 
@@ -80,9 +120,9 @@ async def send(
     client: httpx.AsyncClient, route: tuple[str, str], names: dict[str, str], query: dict[str, str]
 ) -> httpx.Response:
     method, path = route
-    needs_project = "{job}" not in path and "{project}" not in path and path != "/api/v1/projects"
-    params = query if needs_project else {}
-    return await client.request(method, path.format(**names), params=params, **NEEDS[route][1])
+    needs_project = route in TAKE_PROJECT or path.startswith("/api/v1/exports")
+    options = NEEDS[route][1] if route in NEEDS else SUPERADMINS.get(route, {})
+    return await client.request(method, path.format(**names), params=query if needs_project else {}, **options)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=NAMES)
@@ -95,6 +135,7 @@ async def test_what_is_foreign_answers_as_what_is_not_there(
 ) -> None:
     there = await a_world(database, foreign)
     unknown = there | {"pipeline": str(new_id()), "job": str(new_id()), "project": str(new_id())}
+    unknown["account"] = str(new_id())
     before = await contents(database)
     for role in (None, Role.ADMIN):  # of no project at all, and the most one can be in another one
         become(role)
@@ -155,12 +196,17 @@ async def test_an_id_that_is_none_or_of_another_thing_is_refused(
 ) -> None:
     names = await a_world(database, project)
     path = route[1]
-    if not ("{job}" in path or "{pipeline}" in path or "{project}" in path):
+    if not any(kind in path for kind in ("{job}", "{pipeline}", "{project}", "{account}")):
         return
     before = await contents(database)
-    swapped = names | {"job": names["pipeline"], "pipeline": names["job"], "project": names["job"]}
+    swapped = names | {
+        "job": names["pipeline"],
+        "pipeline": names["job"],
+        "project": names["job"],
+        "account": names["job"],
+    }
     others = [
-        {"job": text, "pipeline": text, "project": text}
+        {"job": text, "pipeline": text, "project": text, "account": text}
         for text in (
             "-1",
             "0",
@@ -179,6 +225,17 @@ async def test_an_id_that_is_none_or_of_another_thing_is_refused(
         answer = await send(client, route, odd, {"project": "default"})
         assert answer.status_code in (404, 422), f"{odd} {answer.text}"
         assert answer.json()["code"] in ("NOT_FOUND", "INVALID_INPUT", "HTTP_404")
+    assert await contents(database) == before
+
+
+@pytest.mark.parametrize("route", sorted(SUPERADMINS), ids=str)
+async def test_only_a_superadmin_does_what_is_of_no_one_project(
+    client: httpx.AsyncClient, become: Become, database: Database, project: ProjectId, route: tuple[str, str]
+) -> None:
+    names = await a_world(database, project)
+    before = await contents(database)
+    become(Role.ADMIN)
+    problem_of(await send(client, route, names, {}), 403, "FORBIDDEN")
     assert await contents(database) == before
 
 

@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection
 from strawberry.fastapi import BaseContext
 
 from fasttrack.db import Db
+from fasttrack.db.engine import TRIES
 from fasttrack.domain.access import Caller
 
 from ..auth import caller_of, count_caller
@@ -44,7 +45,7 @@ class Context(BaseContext):
     @cached_property
     def loaders(self) -> Loaders:
         """What is one step away, read for many at once."""
-        return Loaders(self.reading, self.caller.projects)
+        return Loaders(self.reading, self.caller)
 
     @property
     def is_told_the_schema(self) -> bool:
@@ -70,17 +71,18 @@ class Context(BaseContext):
         async with self._room, self._in_time(), self.parts.database.transaction() as db:
             yield db
 
-    async def writing(self, work: Callable[[Db], Awaitable[T]]) -> T:
+    async def writing(self, work: Callable[[Db], Awaitable[T]], *, tries: int = TRIES) -> T:
         """Run `work` in a transaction, as a whole again after a transient fault.
 
         :raises TookTooLong: the operation's time is over, and it was not begun.
+        :param tries: 1 for what must not be done twice, such as a token, whose text can be told once only.
         :raises MaybeDone: it did not end in the time of one operation; its commit may have been on the way.
         """
         if DEADLINE.get() <= asyncio.get_running_loop().time():
             raise TookTooLong(f"{self._too_long}; this was not begun")
         try:
             async with self._in_time():
-                return await self.parts.database.run(work)
+                return await self.parts.database.run(work, tries=tries)
         except TookTooLong:
             raise MaybeDone from None
 

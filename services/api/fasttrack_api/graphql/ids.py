@@ -17,6 +17,9 @@ class Kind(IntEnum):
     VERSION = 3
     JOB = 4
     TASK_INSTANCE = 5
+    ACCOUNT = 20
+    TOKEN = 21
+    AUDIT_ENTRY = 22
 
     @property
     def words(self) -> str:
@@ -25,7 +28,7 @@ class Kind(IntEnum):
 
 
 _LENGTH = 23  # of 17 bytes in base64 without padding
-_PREFIX = [bytes([n]) for n in range(8)]
+_PREFIX = [bytes([n]) for n in range(256)]
 
 
 def to_global(kind: Kind, identifier: UUID) -> str:

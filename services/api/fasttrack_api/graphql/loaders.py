@@ -16,6 +16,8 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from fasttrack.db import Db
+from fasttrack.db.accounts import Account
+from fasttrack.db.audit import AuditEntry
 from fasttrack.db.instances import (
     AttemptListing,
     InstanceListing,
@@ -30,7 +32,6 @@ from fasttrack.db.listings import (
     PipelineListing,
     ProjectListing,
     VersionListing,
-    Visible,
     count_open_jobs,
     load_graphs,
     load_jobs,
@@ -42,9 +43,14 @@ from fasttrack.db.listings import (
     load_versions,
 )
 from fasttrack.db.pipelines import load_specs
+from fasttrack.db.tokens import Token
+from fasttrack.domain.access import Caller
 from fasttrack.domain.pipeline import Pipeline
 from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.ids import VersionId
+from fasttrack.workflow.accounts import load_accounts
+from fasttrack.workflow.audit import load_audit
+from fasttrack.workflow.tokens import load_tokens
 from fasttrack.workflow.versions import compile_spec
 
 from .layout import Graph, lay_out
@@ -81,15 +87,19 @@ _GRAPHS: Recent[UUID, Graph] = Recent(64)
 class Loaders:
     """Of one context."""
 
-    def __init__(self, reading: Callable[[], AbstractAsyncContextManager[Db]], visible: Visible) -> None:
-        """:param reading: a short transaction. :param visible: the projects the caller may read; `None` is all."""
+    def __init__(self, reading: Callable[[], AbstractAsyncContextManager[Db]], caller: Caller) -> None:
+        """:param reading: a short transaction. :param caller: whose things are read: what they may not is left out."""
         self._reading = reading
+        visible = caller.projects
         self.projects: DataLoader[UUID, ProjectListing | None] = self._of(lambda db, ks: load_projects(db, visible, ks))
         self.pipelines: DataLoader[UUID, PipelineListing | None] = self._of(
             lambda db, ks: load_pipelines(db, visible, ks)
         )
         self.versions: DataLoader[UUID, VersionListing | None] = self._of(lambda db, ks: load_versions(db, visible, ks))
         self.numbered_versions: DataLoader[tuple[UUID, int], VersionListing | None] = self._of(load_numbered_versions)
+        self.accounts: DataLoader[UUID, Account | None] = self._of(lambda db, ks: load_accounts(db, caller, ks))
+        self.tokens: DataLoader[UUID, Token | None] = self._of(lambda db, ks: load_tokens(db, caller, ks))
+        self.audit_entries: DataLoader[UUID, AuditEntry | None] = self._of(lambda db, ks: load_audit(db, caller, ks))
         self.jobs: DataLoader[UUID, JobListing | None] = self._of(lambda db, ks: load_jobs(db, visible, ks))
         self.last_jobs: DataLoader[UUID, JobListing | None] = self._of(load_last_jobs)
         self.instances: DataLoader[UUID, InstanceListing | None] = self._of(

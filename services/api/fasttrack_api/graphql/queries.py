@@ -8,12 +8,14 @@ from uuid import UUID
 import strawberry
 
 from fasttrack.db.listings import ProjectListing, find_visible_project, list_visible_projects
-from fasttrack.domain.access import AccountKind, Permission
 from fasttrack.errors import InvalidInput, NotFound
 
+from .access import AccessReads
 from .context import Context, Info
 from .ids import Kind, parse_global, require_id
 from .paging import After, Before, First, Last, Listing
+from .types.account import Account, Token
+from .types.audit import AuditEntry
 from .types.common import Node
 from .types.instance import TaskInstance
 from .types.job import Job
@@ -24,16 +26,6 @@ from .types.version import Version
 
 _PROJECTS = Listing("pr", str, UUID)
 _MOST_NODES = 100
-
-
-@strawberry.type(description="Who is calling.")
-class Viewer:
-    """The caller."""
-
-    name: str = strawberry.field(description="Its name.")
-    kind: AccountKind = strawberry.field(description="What it is.")
-    is_superadmin: bool = strawberry.field(description="Whether it may do everything in every project.")
-    scopes: list[Permission] = strawberry.field(description="What its token allows at most, in any project.")
 
 
 def _id(what: str) -> Any:
@@ -51,6 +43,9 @@ async def read_nodes(context: Context, ids: list[str]) -> list[Node | None]:
         Kind.VERSION: (loaders.versions, Version),
         Kind.JOB: (loaders.jobs, Job),
         Kind.TASK_INSTANCE: (loaders.instances, TaskInstance),
+        Kind.ACCOUNT: (loaders.accounts, Account),
+        Kind.TOKEN: (loaders.tokens, Token),
+        Kind.AUDIT_ENTRY: (loaders.audit_entries, AuditEntry),
     }
 
     async def one(text: str) -> Node | None:
@@ -65,19 +60,8 @@ async def read_nodes(context: Context, ids: list[str]) -> list[Node | None]:
 
 
 @strawberry.type(description="Everything that can be asked. What you may not read is as if it were not there.")
-class Query(StoredOperationReads):
+class Query(StoredOperationReads, AccessReads):
     """The root of reads."""
-
-    @strawberry.field(description="Who is calling.")
-    def viewer(self, info: Info) -> Viewer:
-        """Who calls."""
-        caller = info.context.caller
-        return Viewer(
-            name=caller.name,
-            kind=caller.kind,
-            is_superadmin=caller.is_superadmin,
-            scopes=[p for p in Permission if p in caller.scopes],
-        )
 
     @strawberry.field(description="Whatever has that global id; null if there is nothing that you may read.")
     async def node(self, info: Info, id: Annotated[strawberry.ID, _id("thing")]) -> Node | None:

@@ -2,7 +2,21 @@
 
 from fastapi import APIRouter
 
-from . import events, exports, health, jobs, limits, pipelines, projects, runs, secrets
+from . import (
+    accounts,
+    audit,
+    events,
+    exports,
+    health,
+    jobs,
+    limits,
+    members,
+    pipelines,
+    projects,
+    runs,
+    secrets,
+    tokens,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     pipelines.router,
@@ -12,6 +26,10 @@ ROUTERS: tuple[APIRouter, ...] = (
     projects.router,
     limits.router,
     secrets.router,
+    members.router,
+    accounts.router,
+    tokens.router,
+    audit.router,
     exports.router,
     health.router,
 )

@@ -16,6 +16,7 @@ from fasttrack.db.visible import ProjectRecord, find_visible_project, project_of
 from fasttrack.domain.access import Caller, Permission
 from fasttrack.errors import NotFound
 from fasttrack.ids import JobId, PipelineId, ProjectId
+from fasttrack.workflow.accounts import find_account_named
 
 from ..auth import caller_of, count_caller
 from ..parts import Parts
@@ -71,19 +72,33 @@ APipeline = Annotated[
     ),
 ]
 
+AnAccount = Annotated[
+    str,
+    Path(
+        alias="account",
+        max_length=200,
+        description="The account's id, or a person's name; a service account's name has a slash, so use its id.",
+        examples=["ada"],
+    ),
+]
+
 
 async def the_project(db: Db, call: Call, name: str | None, permission: Permission = Permission.READ) -> ProjectId:
     """The project of that name or id; by default the one of the settings.
 
     :raises NotFound: there is none that the caller may see. :raises Forbidden: they may not do this there.
     """
-    found = await the_project_record(db, call, call.parts.settings.project if name is None else name)
+    found = await the_project_record(db, call, name)
     call.caller.require(permission, found.id)
     return found.id
 
 
-async def the_project_record(db: Db, call: Call, name: str) -> ProjectRecord:
-    """The project of that name or id. :raises NotFound: there is none that the caller may see."""
+async def the_project_record(db: Db, call: Call, name: str | None) -> ProjectRecord:
+    """The project of that name or id; by default the one of the settings.
+
+    :raises NotFound: there is none that the caller may see.
+    """
+    name = call.parts.settings.project if name is None else name
     found = await find_visible_project(db, _as_id(name) or name, call.caller.projects)
     if found is None:
         raise NotFound(f"there is no project {name[:80]!r}")
@@ -127,6 +142,14 @@ async def the_job(
         raise missing
     call.caller.require(permission, project, what="job")
     return project, found
+
+
+async def the_account(db: Db, call: Call, what: str) -> UUID:
+    """The id that `what` is, or that of the account of that name; what is done with an id checks who may see it.
+
+    :raises NotFound: there is no account of that name that the caller may see.
+    """
+    return _as_id(what) or (await find_account_named(db, call.caller, what)).id
 
 
 def _as_id(text: str) -> UUID | None:

@@ -50,8 +50,7 @@ class Route(APIRoute):
         """Have a refused write be in the audit log."""
         caller = getattr(request.state, "caller", None)
         if request.method not in ("GET", "HEAD") and caller is not None:
-            asked = "/".join(map(str, request.path_params.values()))
-            await Refusals.of(Parts.of(request)).note(caller, self.name, error, asked)
+            await Refusals.of(Parts.of(request)).note(caller, self.name, error, request.path_params)
 
 
 class _StrictRequest(Request):

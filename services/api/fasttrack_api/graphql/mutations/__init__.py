@@ -6,18 +6,20 @@ from typing import Any
 
 import strawberry
 
+from .access import AccountWrites, MemberWrites
 from .jobs import JobWrites
 from .operations import OperationWrites
 from .pipelines import PipelineWrites
 from .projects import ProjectWrites
 from .refused import WritesDownRefusals
+from .tokens import TokenWrites
 
 
 @strawberry.type(
     description="Everything that can be done. Each takes one input and answers what it did, with `errors` as data: "
     "empty when it was done, and nothing was changed otherwise."
 )
-class Mutation(PipelineWrites, JobWrites, ProjectWrites, OperationWrites):
+class Mutation(PipelineWrites, JobWrites, ProjectWrites, OperationWrites, MemberWrites, AccountWrites, TokenWrites):
     """The root of writes."""
 
 

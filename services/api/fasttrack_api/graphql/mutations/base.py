@@ -9,7 +9,7 @@ import strawberry
 from graphql import GraphQLError
 
 from fasttrack.db import Db
-from fasttrack.db.listings import JobListing, PipelineListing, load_jobs, load_pipelines, load_projects
+from fasttrack.db.listings import JobListing, PipelineListing, ProjectListing, load_jobs, load_pipelines, load_projects
 from fasttrack.domain.access import Permission
 from fasttrack.domain.job import ParamValue
 from fasttrack.errors import Conflict, FastTrackError, InvalidInput, InvalidPipeline, NotFound, Problem, Severity
@@ -97,12 +97,17 @@ async def project_for(db: Db, context: Context, text: str, permission: Permissio
 
     :raises NotFound: there is none that they may read. :raises Forbidden: they may read it, but not do this.
     """
+    return (await project_named_for(db, context, text, permission)).id
+
+
+async def project_named_for(db: Db, context: Context, text: str, permission: Permission) -> ProjectListing:
+    """`project_for`, with its name and the rest."""
     identifier = require_id(Kind.PROJECT, text)
-    if identifier not in await load_projects(db, context.caller.projects, [identifier]):
+    found = (await load_projects(db, context.caller.projects, [identifier])).get(identifier)
+    if found is None:
         raise NotFound("there is no such project")
-    project = ProjectId(identifier)
-    context.caller.require(permission, project)
-    return project
+    context.caller.require(permission, found.id)
+    return found
 
 
 async def pipeline_for(db: Db, context: Context, text: str, permission: Permission) -> PipelineListing:

@@ -35,10 +35,10 @@ class WritesDownRefusals(FieldExtension):
         return payload
 
 
-def _asked(input: Any) -> str:
-    """What the write was asked of: the id that is not of the project, or the name."""
+def _asked(input: Any) -> dict[str, object]:
+    """What the input names: ids by the kind of thing they are of, and the rest as it is."""
+    asked: dict[str, object] = {}
     for name, value in vars(input).items():
-        parsed = parse_global(value) if name.endswith("_id") and name != "project_id" and value else None
-        if parsed is not None:
-            return str(parsed[1])
-    return str(getattr(input, "name", ""))
+        parsed = parse_global(value) if name.endswith("_id") and value else None
+        asked[name.removesuffix("_id")] = parsed[1] if parsed is not None else value
+    return {name: value for name, value in asked.items() if value is not None}

@@ -10,9 +10,10 @@ from typing import Any
 
 import strawberry
 
-from fasttrack.domain.access import AccountKind, Permission
+from fasttrack.domain.access import AccountKind, Permission, Role
 from fasttrack.domain.pipeline import ClusterMode, Collision, RunIf, TaskKind
 from fasttrack.domain.states import FailureClass, InstanceState, JobState
+from fasttrack.domain.tokens import TokenKind
 from fasttrack.errors import Severity
 
 
@@ -75,6 +76,15 @@ class Generation(StrEnum):
     """As FastTrack 26.4 writes them: the newest."""
 
 
+class AuditOutcome(StrEnum):
+    """What became of a write."""
+
+    DONE = "done"
+    """It was done."""
+    REFUSED = "refused"
+    """The caller may see the thing, but not do this to it; nothing was changed."""
+
+
 expose(JobState, "Where a job stands. The first four may change; the last three are final.")
 expose(InstanceState, "Where one task of one job stands. The last five are final.", name="TaskInstanceState")
 expose(FailureClass, "Why an attempt did not succeed.")
@@ -121,4 +131,20 @@ expose(
     AccountKind,
     "What calls.",
     texts={"USER": "A person, or the owner of the machine.", "SERVICE": "A program with an account of its own."},
+)
+expose(AuditOutcome, "What became of a write.")
+expose(
+    Role,
+    "What a member is in a project; each may do all that the one before may.",
+    texts={
+        "VIEWER": "Sees everything of the project but the values of secrets.",
+        "EDITOR": "Makes and changes pipelines, stores secrets; runs, cancels, pauses and runs again.",
+        "OPERATOR": "Changes limits and retention, and what others made.",
+        "ADMIN": "Manages members, tokens and service accounts, and reads the audit log.",
+    },
+)
+expose(
+    TokenKind,
+    "Whom a token stands for.",
+    texts={"PERSONAL": "A person; it begins with ftp_.", "SERVICE": "A service account; it begins with fts_."},
 )

@@ -20,6 +20,7 @@ from fasttrack.ids import PipelineId, VersionId
 from ..context import Context
 from ..ids import Kind, require_id
 from ..paging import Listing
+from .common import require_moment
 from .job import Job, JobConnection
 
 _JOBS = Listing("j", UUID)
@@ -72,10 +73,7 @@ async def jobs_page(
 
 def _narrowed(within: Wanted, filter: JobFilter) -> Wanted:
     for moment in (filter.created_from, filter.created_before):
-        if moment is not None and moment.tzinfo is None:
-            raise InvalidInput("a time needs its zone, such as 2026-11-24T09:00:00Z")
-        if moment is not None and not 1970 < moment.year < 9999:
-            raise InvalidInput("a time is later than 1970, and earlier than 9999")
+        require_moment(moment)
     if within.pipeline is not None and filter.pipeline_id is not None:
         raise InvalidInput("these are the jobs of one pipeline already; leave `pipelineId` out")
     if within.version is not None and filter.version_id is not None:

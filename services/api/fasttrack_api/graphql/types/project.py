@@ -24,10 +24,26 @@ from fasttrack.db.secrets import list_secrets
 from fasttrack.domain.access import Permission
 from fasttrack.domain.states import JobState
 from fasttrack.errors import InvalidInput, NotFound
+from fasttrack.workflow.accounts import list_service_accounts
+from fasttrack.workflow.members import list_members
+from fasttrack.workflow.tokens import list_tokens
 
 from ..context import Info
 from ..ids import Kind, to_global
 from ..paging import After, Before, Connection, First, Last, Listing
+from .account import (
+    ACCOUNTS,
+    MEMBERS,
+    TOKENS,
+    Account,
+    AccountConnection,
+    Member,
+    MemberConnection,
+    Token,
+    TokenConnection,
+)
+from .audit import AuditEntryConnection, audit_page
+from .audit import Filter as OfAudit
 from .common import JobStateCount, Node
 from .enums import LimitScope, PipelineOrder
 from .job import JobConnection
@@ -205,6 +221,54 @@ class Project(Node):
         async with info.context.reading() as db:
             found = await list_secrets(db, self.record.id)
         return [Secret(name=s.name, updated_by=s.updated_by, updated_at=s.updated_at) for s in found]
+
+    @strawberry.field(description="Its members by name.")
+    async def members(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> MemberConnection:
+        """A page of its members."""
+        window = MEMBERS.window(first, after, last, before, most=info.context.page_size)
+        async with info.context.reading() as db:
+            page = await list_members(db, info.context.caller, self.record.id, window)
+        return MemberConnection(**MEMBERS.parts(page, window, Member.of, lambda m: (m.name,)))
+
+    @strawberry.field(description="The service accounts that belong to it, by name.")
+    async def service_accounts(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> AccountConnection:
+        """A page of its service accounts."""
+        window = ACCOUNTS.window(first, after, last, before, most=info.context.page_size)
+        async with info.context.reading() as db:
+            page = await list_service_accounts(db, info.context.caller, self.record.id, window)
+        return AccountConnection(**ACCOUNTS.parts(page, window, Account.of, lambda a: (a.name,)))
+
+    @strawberry.field(
+        description="The tokens that are for it alone, those of its service accounts among them, the newest first. "
+        "Null, with the error FORBIDDEN, if you do not manage it."
+    )
+    async def tokens(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> TokenConnection | None:
+        """A page of its tokens."""
+        window = TOKENS.window(first, after, last, before, most=info.context.page_size)
+        async with info.context.reading() as db:
+            page = await list_tokens(db, info.context.caller, window, project=self.record.id)
+        return TokenConnection(**TOKENS.parts(page, window, Token.of, lambda t: (t.id,)))
+
+    @strawberry.field(
+        description="Its part of the audit log, the newest first. Null, with the error FORBIDDEN, if you do not manage it."
+    )
+    async def audit_entries(
+        self,
+        info: Info,
+        filter: OfAudit = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> AuditEntryConnection | None:
+        """A page of its audit log."""
+        return await audit_page(info.context, [self.record.id], filter, first, after, last, before)
 
 
 @strawberry.type(name="ProjectConnection", description="One page of projects.")
