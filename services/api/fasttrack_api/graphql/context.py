@@ -38,7 +38,7 @@ class Context(BaseContext):
     @cached_property
     def loaders(self) -> Loaders:
         """What is one step away, read for many at once."""
-        return Loaders(self.reading, self.caller.projects)
+        return Loaders(self.reading, self.caller)
 
     @property
     def page_size(self) -> int:

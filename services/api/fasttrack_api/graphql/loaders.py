@@ -30,7 +30,6 @@ from fasttrack.db.listings import (
     PipelineListing,
     ProjectListing,
     VersionListing,
-    Visible,
     count_open_jobs,
     load_graphs,
     load_jobs,
@@ -42,9 +41,12 @@ from fasttrack.db.listings import (
     load_versions,
 )
 from fasttrack.db.pipelines import load_specs
+from fasttrack.db.templates import StoredTemplate, load_templates_of
+from fasttrack.domain.access import Caller
 from fasttrack.domain.pipeline import Pipeline
 from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.ids import VersionId
+from fasttrack.workflow.templates import Template, load_templates
 from fasttrack.workflow.versions import compile_spec
 
 from .layout import Graph, lay_out
@@ -81,9 +83,10 @@ _GRAPHS: Recent[UUID, Graph] = Recent(64)
 class Loaders:
     """Of one context."""
 
-    def __init__(self, reading: Callable[[], AbstractAsyncContextManager[Db]], visible: Visible) -> None:
-        """:param reading: a short transaction. :param visible: the projects the caller may read; `None` is all."""
+    def __init__(self, reading: Callable[[], AbstractAsyncContextManager[Db]], caller: Caller) -> None:
+        """:param reading: a short transaction."""
         self._reading = reading
+        visible = caller.projects
         self.projects: DataLoader[UUID, ProjectListing | None] = self._of(lambda db, ks: load_projects(db, visible, ks))
         self.pipelines: DataLoader[UUID, PipelineListing | None] = self._of(
             lambda db, ks: load_pipelines(db, visible, ks)
@@ -99,6 +102,8 @@ class Loaders:
         self.counts: DataLoader[UUID, dict[InstanceState, int] | None] = self._of(count_states)
         self.open_jobs: DataLoader[UUID, dict[JobState, int] | None] = self._of(count_open_jobs)
         self.standings: DataLoader[UUID, list[Standing] | None] = self._of(load_standings)
+        self.templates: DataLoader[UUID, Template | None] = self._of(lambda db, ks: load_templates(db, caller, ks))
+        self.templates_of: DataLoader[UUID, StoredTemplate | None] = self._of(load_templates_of)
         self.sources: DataLoader[UUID, str | None] = self._of(load_sources)
         self.compiled: DataLoader[UUID, Pipeline | None] = self._of_versions(_COMPILED, load_specs, compile_spec)
         self.graphs: DataLoader[UUID, Graph | None] = self._of_versions(_GRAPHS, load_graphs, lay_out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
+from .catalog import CatalogWrites
 from .jobs import JobWrites
 from .pipelines import PipelineWrites
 from .projects import ProjectWrites
@@ -13,5 +14,5 @@ from .projects import ProjectWrites
     description="Everything that can be done. Each takes one input and answers what it did, with `errors` as data: "
     "empty when it was done, and nothing was changed otherwise."
 )
-class Mutation(PipelineWrites, JobWrites, ProjectWrites):
+class Mutation(PipelineWrites, CatalogWrites, JobWrites, ProjectWrites):
     """The root of writes."""
