@@ -130,17 +130,6 @@ async def find_free_name(db: Db, project: ProjectId, name: str) -> str:
     return free_name(name, {r["name"] for r in rows})
 
 
-async def find_archived(db: Db, project: ProjectId, name: str) -> list[PipelineId]:
-    """Archived pipelines of the project that had that name, the one that was archived last first; at most ten."""
-    rows = await db.rows(
-        """SELECT id FROM pipeline WHERE project_id = $1 AND name = $2 AND archived_at IS NOT NULL AND deleted_at IS NULL
-           ORDER BY archived_at DESC LIMIT 10""",
-        project,
-        name,
-    )
-    return [PipelineId(r["id"]) for r in rows]
-
-
 # -- names that pipelines had ---------------------------------------------------------------------------------------
 
 

@@ -114,6 +114,44 @@ async def list_pipelines(
     return [_pipeline(r) for r in rows]
 
 
+async def list_archived(
+    db: Db,
+    project: ProjectId,
+    *,
+    limit: int,
+    before: PipelineId | None = None,
+    search: str = "",
+    tags: Sequence[str] = (),
+) -> list[PipelineRecord]:
+    """Archived pipelines of the project, the newest first, at most `limit`, those older than `before`."""
+    having = f"{BY_TAGS} @> $5::text[]" if tags else "$5::text[] IS NOT NULL"
+    rows = await db.rows(
+        f"""SELECT {_PIPELINE} FROM pipeline WHERE project_id = $1 AND archived_at IS NOT NULL AND deleted_at IS NULL
+              AND ($2::uuid IS NULL OR id < $2) AND position(lower($4) in lower(name)) > 0 AND {having}
+            ORDER BY id DESC LIMIT $3""",
+        project,
+        before,
+        limit,
+        search,
+        [*tags, str(project)],
+    )
+    return [_pipeline(r) for r in rows]
+
+
+async def find_pipelines(db: Db, project: ProjectId, text: str) -> list[PipelineRecord]:
+    """What `text` can mean: the pipeline of that id, else the live one of that name, else archived ones (at most ten)."""
+    rows = await db.rows(
+        f"""SELECT {_PIPELINE} FROM pipeline WHERE project_id = $1 AND deleted_at IS NULL
+              AND (id::text = lower($2) OR name = $2)
+            ORDER BY id::text = lower($2) DESC, archived_at IS NULL DESC, archived_at DESC LIMIT 11""",
+        project,
+        text,
+    )
+    found = [_pipeline(r) for r in rows]
+    is_certain = bool(found) and (found[0].archived_at is None or str(found[0].id) == text.lower())
+    return found[:1] if is_certain else found[:10]
+
+
 async def add_version(
     db: Db, pipeline: PipelineRecord, *, author: str, message: str, hash: str, source: str, spec: dict[str, Any]
 ) -> VersionRecord:
