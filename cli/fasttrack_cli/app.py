@@ -17,6 +17,7 @@ from fasttrack.errors import FastTrackError
 
 from .commands import (
     accounts,
+    catalog,
     control,
     database,
     doctor,
@@ -33,6 +34,7 @@ from .commands import (
     retention,
     secrets,
     settings,
+    templates,
     tokens,
     validate,
 )
@@ -57,7 +59,6 @@ _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
         (
             ("validate", validate.validate),
             ("publish", pipelines.publish),
-            ("pipelines", pipelines.pipelines),
             ("versions", pipelines.versions),
             ("diff", documents.diff),
             ("restore", pipelines.restore),
@@ -80,6 +81,11 @@ _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
     ),
     ("Set-up", (("settings", settings.settings), ("prune", prune.prune))),
 )
+_LISTS = (
+    ("pipelines", "Pipelines", pipelines.pipelines, catalog.COMMANDS),
+    ("templates", "Pipelines", templates.templates, templates.COMMANDS),
+)
+"""Groups that list what there is when nothing follows them."""
 _GROUPS = (
     ("projects", "Projects, which pipelines, jobs and secrets belong to.", projects.COMMANDS),
     ("pools", "Limits: how many tasks may have a session at once.", pools.COMMANDS),
@@ -128,6 +134,12 @@ def _assemble() -> None:
     for panel, commands in _COMMANDS:
         for name, function in commands:
             app.command(name, rich_help_panel=panel)(command(function))
+    for name, panel, listing, commands in _LISTS:
+        group = typer.Typer(name=name, rich_markup_mode="markdown", invoke_without_command=True)
+        group.callback()(command(listing))
+        for inner, function in commands:
+            group.command(inner)(command(function))
+        app.add_typer(group, rich_help_panel=panel)
     for name, text, commands in _GROUPS:
         group = typer.Typer(name=name, help=text, rich_markup_mode="markdown", no_args_is_help=True)
         for inner, function in commands:

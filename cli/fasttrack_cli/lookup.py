@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from fasttrack.db import Db
 from fasttrack.db.jobs import InstanceRecord, JobRecord, list_instances
-from fasttrack.db.pipelines import PipelineRecord, find_pipeline
+from fasttrack.db.pipelines import PipelineRecord, find_pipeline, find_pipelines
 from fasttrack.db.windows import Page, Window
-from fasttrack.errors import NotFound
+from fasttrack.errors import InvalidInput, NotFound
 from fasttrack.ids import ProjectId
 
 T = TypeVar("T")
@@ -31,6 +31,20 @@ async def require_pipeline(db: Db, project: ProjectId, name: str) -> PipelineRec
     if pipeline is None:
         raise NotFound(f"there is no pipeline named {name}")
     return pipeline
+
+
+async def require_any_pipeline(db: Db, project: ProjectId, text: str) -> PipelineRecord:
+    """The pipeline of that name, or of that id; an archived one when no live one has the name.
+
+    :raises NotFound: there is none. :raises InvalidInput: several archived ones had that name.
+    """
+    found = await find_pipelines(db, project, text)
+    if not found:
+        raise NotFound(f"there is no pipeline named {text}")
+    if len(found) > 1:
+        ids = ", ".join(str(p.id) for p in found)
+        raise InvalidInput(f"several archived pipelines were named {text}; give the id of one: {ids}")
+    return found[0]
 
 
 async def require_task(db: Db, job: JobRecord, name: str) -> InstanceRecord:

@@ -129,6 +129,10 @@ def pipeline_json(pipeline: PipelineRecord) -> dict[str, Any]:
         "latest_job": pipeline.latest_job,
         "created_by": pipeline.created_by,
         "created_at": pipeline.created_at,
+        "description": pipeline.description,
+        "tags": list(pipeline.tags),
+        "revision": pipeline.revision,
+        "archived_at": pipeline.archived_at,
     }
 
 

@@ -17,12 +17,14 @@ PipelineId = NewType("PipelineId", UUID)
 VersionId = NewType("VersionId", UUID)
 JobId = NewType("JobId", UUID)
 InstanceId = NewType("InstanceId", UUID)
+TemplateId = NewType("TemplateId", UUID)
 
 __all__ = [
     "InstanceId",
     "JobId",
     "PipelineId",
     "ProjectId",
+    "TemplateId",
     "VersionId",
     "make_ids_with",
     "new_id",

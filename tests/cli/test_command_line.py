@@ -16,8 +16,8 @@ from fasttrack_cli.exits import exit_code_of
 from tests.cli.command_line import CommandLine
 
 COMMANDS = [
-    "up", "down", "scheduler", "api", "doctor", "validate", "publish", "pipelines", "versions", "diff", "restore", "export", "schema",
-    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "rerun", "settings", "prune", "projects", "pools",
+    "up", "down", "scheduler", "api", "doctor", "validate", "publish", "versions", "diff", "restore", "export", "schema",
+    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "rerun", "settings", "prune", "pipelines", "templates", "projects", "pools",
     "retention", "secrets", "accounts", "members", "tokens", "operations", "db",
 ]  # fmt: skip
 
@@ -33,6 +33,17 @@ def test_the_commands_are_those_that_are_documented() -> None:
     "name",
     [
         *COMMANDS,
+        "pipelines create",
+        "pipelines copy",
+        "pipelines rename",
+        "pipelines describe",
+        "pipelines tag",
+        "pipelines archive",
+        "pipelines restore",
+        "pipelines delete",
+        "templates show",
+        "templates share",
+        "templates unshare",
         "projects list",
         "projects create",
         "retention show",

@@ -182,7 +182,7 @@ class SimulatedTestSite:
         return workspace.job_id in self.world.outputs
 
     def has_vfroot(self, workspace: Workspace) -> bool:
-        return True  # nothing could remove it
+        return workspace.pipeline_id in self.world.folders
 
     def _spec(self, script: Script) -> SessionSpec:
         spec = make_spec()

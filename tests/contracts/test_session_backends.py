@@ -287,6 +287,24 @@ async def test_outputs_are_forgotten_by_job_and_nothing_else_is(site: TestSite, 
     assert await backend.forget_outputs([job]) == Freed()
 
 
+async def test_all_folders_of_a_pipeline_are_forgotten_and_those_of_no_other(
+    site: TestSite, backend: SessionBackend
+) -> None:
+    one, other = site.ends(0), site.ends(0)
+    for spec in (one, other):
+        await backend.create(spec)
+        await wait_until_terminal(backend, spec.name, timeout=5)
+    pipeline = one.workspace.pipeline_id
+    assert (await backend.forget_pipelines([pipeline], dry_run=True)).items == 1
+    assert site.has_vfroot(one.workspace)
+    await backend.forget_outputs([(pipeline, one.workspace.job_id)])
+    assert (await backend.forget_pipelines([pipeline])).items == 1
+    assert not site.has_vfroot(one.workspace)
+    assert site.has_vfroot(other.workspace)
+    assert site.has_outputs(other.workspace)
+    assert await backend.forget_pipelines([pipeline]) == Freed()
+
+
 async def test_what_is_old_is_forgotten_without_a_start(site: TestSite, backend: SessionBackend) -> None:
     spec = site.ends(0)
     await backend.create(spec)

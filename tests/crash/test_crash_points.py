@@ -70,6 +70,7 @@ PRUNES = [
     "prune.after_children",
     "prune.after_jobs",
 ]
+DELETES = ["delete.before_commit", "prune.after_folder", "prune.after_versions"]
 
 pytestmark = pytest.mark.timeout(60)
 BOTH_WAYS = pytest.mark.parametrize("successor", ["the same again", "another one"])
@@ -347,6 +348,43 @@ async def test_a_death_while_old_things_are_removed_is_made_good(crashes: Crashe
     assert '"level": "error"' not in crashes.said()
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize("point", DELETES)
+async def test_a_death_while_a_deleted_pipeline_is_removed_is_made_good(
+    crashes: Crashes, point: str, successor: str
+) -> None:
+    """All of it goes, and nothing of the other pipeline."""
+    scheduler = crashes.scheduler()
+    gone = await crashes.submit(a_file({"a": ""}, "gone", a={"command": WROTE}))
+    stays = await crashes.submit(a_file({"a": ""}, "stays", a={"command": WROTE}))
+    for job in (gone, stays):
+        assert await crashes.engine.ended(job) is JobState.SUCCEEDED
+    await eventually(crashes.is_all_placed)
+    scheduler.kill()
+
+    words = ("pipelines", "delete", "gone", "--confirm", "gone")
+    if point.startswith("delete."):
+        await crashes.died(crashes.command(*words, dies_at=point))
+        assert (await crashes.engine.job(gone)).pipeline == "gone", "it was not committed"
+    await crashes.types(*words)
+    if point.startswith("prune."):
+        await crashes.died(crashes.command("prune", dies_at=point))
+    if successor == "the same again":
+        await crashes.types("prune")
+    else:
+        crashes.scheduler(pace={**SLEEPY, "PRUNE_INTERVAL": "1"})
+
+    async def is_gone() -> bool:
+        async with crashes.database.transaction() as db:
+            left = await db.row("SELECT (SELECT count(*) FROM job) AS j, (SELECT count(*) FROM pipeline_version) AS v")
+        return left is not None and (left["j"], left["v"]) == (1, 1)
+
+    await eventually(is_gone)
+    await eventually(lambda: crashes.outputs() == {(stays, "a")})
+    assert await crashes.engine.history(stays)
+    assert '"level": "error"' not in crashes.said()
+
+
 def test_every_crash_point_of_the_source_is_listed_here() -> None:
     root = Path(__file__).parents[2]
     calls = [
@@ -360,5 +398,5 @@ def test_every_crash_point_of_the_source_is_listed_here() -> None:
             for when in re.findall(r'crash_point\(f"\{verb\}\.([a-z_]+)"\)', file.read_text()):
                 calls += [f"pause.{when}", f"resume.{when}"]
     events = {p for p in [*STARTS, *ENDS, *RETRIES, *CANCELS, *STOPS] if p.startswith(("task.", "job."))}
-    others = [*PAUSES, *STOPS, *RERUNS, *PRUNES]
+    others = [*PAUSES, *STOPS, *RERUNS, *PRUNES, *DELETES]
     assert sorted(calls) == sorted({*STARTS, *ENDS, *RETRIES, *CANCELS, *GRANTS, *SWEEPS, *SUBMITS, *others} - events)

@@ -13,7 +13,7 @@ from ..output import plural, problem_json
 
 if TYPE_CHECKING:
     from fasttrack.db import Db
-    from fasttrack.db.pipelines import VersionRecord
+    from fasttrack.db.pipelines import PipelineRecord, VersionRecord
     from fasttrack.workflow.publish import Published
 
 PIPELINE = Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline's name.")]
@@ -21,25 +21,46 @@ PIPELINE = Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline'
 
 async def pipelines(
     call: Invocation,
+    context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 100,
     after: Annotated[str | None, typer.Option(metavar="NAME", help="Only names after this one.")] = None,
+    search: Annotated[str, typer.Option(metavar="TEXT", help="Only names with this in them, in any case.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Only those with this tag; repeatable.")] = None,
+    archived: Annotated[bool, typer.Option("--archived", help="Those that are archived, newest first.")] = False,
 ) -> int:
-    """List the project's pipelines by name.
+    """List the project's pipelines by name, or do something to one of them.
 
     Example: `fasttrack pipelines --json | jq -r '.pipelines[].name'`
     """
-    from fasttrack.db.pipelines import list_pipelines
+    if context.invoked_subcommand is not None:
+        return OK
+    from fasttrack.db.pipelines import list_archived, list_pipelines
+    from fasttrack.domain.catalog import checked_tags
 
     from ..records import pipeline_json
     from ..view.words import moment
 
+    wanted = checked_tags(tag or ())
     async with call.opened() as bench:
-        found = await bench.database.run(lambda db: list_pipelines(db, bench.project, limit=limit, after=after))
+
+        async def read(db: Db) -> list[PipelineRecord]:
+            if archived:
+                return await list_archived(db, bench.project, limit=limit, search=search, tags=wanted)
+            return await list_pipelines(db, bench.project, limit=limit, after=after, search=search, tags=wanted)
+
+        found = await bench.database.run(read)
     if call.out.as_json:
         call.out.document({"pipelines": [pipeline_json(p) for p in found]})
     elif found:
-        rows = [(p.name, str(p.latest_version), str(p.latest_job), p.created_by, moment(p.created_at)) for p in found]
-        call.out.table(("pipeline", "version", "jobs", "by", "created"), rows)
+        rows = [
+            (p.name, str(p.latest_version), str(p.latest_job), ", ".join(p.tags), p.created_by, moment(p.created_at))
+            + ((str(p.id),) if archived else ())
+            for p in found
+        ]
+        head = ("pipeline", "version", "jobs", "tags", "by", "created", *(("id",) if archived else ()))
+        call.out.table(head, rows)
+    elif archived or search or wanted:
+        call.out.say("There are no such pipelines.")
     else:
         call.out.say("There are no pipelines yet: `fasttrack publish FILE` or `fasttrack run FILE` makes one.")
     return OK

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from fasttrack.crashpoints import crash_point
 from fasttrack.db import Database, Db
+from fasttrack.db.deleted import DeletedPipeline, jobs_of_deleted
 from fasttrack.db.retention import (
     EndedJob,
     Removed,
@@ -32,11 +33,14 @@ from fasttrack.settings import Settings
 from fasttrack.telemetry import PRUNED, PRUNED_BYTES
 from fasttrack.workflow.prune import (
     Due,
+    give_up_jobs,
     give_up_outputs,
     remember,
     remove_children,
     remove_events,
     remove_jobs,
+    remove_pipeline,
+    remove_versions,
     what_is_due,
 )
 
@@ -104,6 +108,7 @@ class Pruning:
         self._dry_run = dry_run
         self._pace = pace
         self._tell = tell
+        self._told: set[JobId] = set()  # of deleted pipelines, in a dry run: not to be counted by their age as well
 
     async def due(self, now: datetime | None = None) -> tuple[list[Due], datetime]:
         """What is due in every project at `now`, by default the database's time."""
@@ -126,6 +131,8 @@ class Pruning:
         :raises Unavailable: the database or the backend is away; what was removed is removed, and the rest goes next time.
         """
         pruned = Pruned(due.name)
+        for pipeline in due.deleted:
+            await self._pipeline(due, pruned, pipeline, now)
         await self._part(due, Kind.EVENTS, lambda page: self._events(due, pruned, page))
         await self._part(due, Kind.LOGS, lambda page: self._logs(pruned, page))
         await self._part(due, Kind.OUTPUTS, lambda page: self._outputs(pruned, page, now))
@@ -170,8 +177,8 @@ class Pruning:
                     limit=_PAGE,
                 )
             )
-            if page:
-                yield page
+            if found := [job for job in page if job.id not in self._told]:
+                yield found
             if len(page) < _PAGE:
                 return
             last = page[-1]
@@ -209,21 +216,50 @@ class Pruning:
         site = self._backend.site
         mine = await self._read(lambda db: only_removable(db, page, site=site, abandoned_before=abandoned))
         free = await self._give_up(mine, now)
-        if not free:
-            return
-        if self._dry_run:
+        if self._dry_run:  # what else is theirs was counted on its own
             self._count_jobs(pruned, free, await self._read(lambda db: weigh_jobs(db, free)))
-            return
+        elif free:
+            await self._remove(due, pruned, free)
+
+    async def _remove(self, due: Due, pruned: Pruned, free: list[EndedJob]) -> None:
+        """Remove these jobs, whose outputs were given up, with all that is theirs."""
         for job in free:
             await self._forget_logs(pruned, job)
             await self._forget_outputs(pruned, job)
         await self._events(due, pruned, free)
+        if self._dry_run:
+            self._count_jobs(pruned, free, await self._read(lambda db: weigh_jobs(db, free)))
+            self._told |= {job.id for job in free}
+            return
         while (removed := await self._batch(lambda db: remove_children(db, free))).rows:
             crash_point("prune.after_children")
             self._add_size(pruned.kinds[Kind.JOBS], removed.size)
         gone = await self._batch(lambda db: remove_jobs(db, free))
         crash_point("prune.after_jobs")
         self._count_jobs(pruned, free, gone)
+
+    async def _pipeline(self, due: Due, pruned: Pruned, gone: DeletedPipeline, now: datetime) -> None:
+        """Remove what is this site's of a deleted pipeline, or anybody's when its own site has left it for too long."""
+        site = self._backend.site if now - gone.deleted_at < ABANDONED_AFTER else None
+        last: EndedJob | None = None
+        while page := await self._read(
+            lambda db, after=last: jobs_of_deleted(  # type: ignore[misc]
+                db, gone.id, site=site, before=after.id if after is not None else None, limit=_PAGE
+            )
+        ):
+            free = page
+            if not self._dry_run:
+                free = await self._batch(lambda db, jobs=page: give_up_jobs(db, jobs, now=now))  # type: ignore[misc]
+            await self._remove(due, pruned, free)
+            last = page[-1]
+        freed = await self._backend.forget_pipelines([gone.id], dry_run=self._dry_run)
+        crash_point("prune.after_folder")
+        self._count_files(pruned, Kind.OUTPUTS, gone.deleted_at, freed)
+        if self._dry_run:
+            return
+        while await self._batch(lambda db: remove_versions(db, gone.id)):
+            crash_point("prune.after_versions")
+        await self._batch(lambda db: remove_pipeline(db, gone.id, now=now))
 
     async def _give_up(self, jobs: list[EndedJob], now: datetime) -> list[EndedJob]:
         if not self._dry_run:
@@ -239,22 +275,22 @@ class Pruning:
         if names:
             freed = await self._backend.forget_sessions(names, dry_run=self._dry_run)
             crash_point("prune.after_logs")
-            self._count_files(pruned, Kind.LOGS, job, freed)
+            self._count_files(pruned, Kind.LOGS, job.ended_at, freed)
             await self._rest(started)
 
     async def _forget_outputs(self, pruned: Pruned, job: EndedJob) -> None:
         started = _clock()
         freed = await self._backend.forget_outputs([(job.pipeline_id, job.id)], dry_run=self._dry_run)
         crash_point("prune.after_outputs")
-        self._count_files(pruned, Kind.OUTPUTS, job, freed)
+        self._count_files(pruned, Kind.OUTPUTS, job.ended_at, freed)
         await self._rest(started)
 
     # -- counting ---------------------------------------------------------------------------------------------------
 
-    def _count_files(self, pruned: Pruned, kind: Kind, job: EndedJob, freed: Freed) -> None:
+    def _count_files(self, pruned: Pruned, kind: Kind, ended_at: datetime, freed: Freed) -> None:
         pruned.stuck += freed.stuck
         if freed.items:
-            self._add(pruned, kind, job.ended_at, freed.items, freed.size)
+            self._add(pruned, kind, ended_at, freed.items, freed.size)
 
     def _count_rows(self, pruned: Pruned, jobs: Sequence[EndedJob], removed: dict[JobId, Removed]) -> None:
         for job in jobs:

@@ -44,8 +44,9 @@ async def export_instances(
     # The rest of the job that was begun, then older jobs. A job has a task at least, so a page needs no more jobs.
     rows = await db.rows(
         f"""SELECT i.job_id, {_COLUMNS}
-            FROM (SELECT id FROM job WHERE project_id = $1 AND ($2::uuid IS NULL OR id <= $2)
-                  ORDER BY id DESC LIMIT $4 + 1) AS j
+            FROM (SELECT j.id FROM job j JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
+                  WHERE j.project_id = $1 AND ($2::uuid IS NULL OR j.id <= $2)
+                  ORDER BY j.id DESC LIMIT $4 + 1) AS j
                  CROSS JOIN LATERAL (
                    SELECT * FROM task_instance WHERE job_id = j.id AND (job_id IS DISTINCT FROM $2 OR index > $3)
                    ORDER BY index LIMIT $4) AS i {_NEWEST}

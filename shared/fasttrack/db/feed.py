@@ -102,11 +102,13 @@ PLACED = f"""SELECT {_POS} AS pos, e.* FROM feed_range r
              JOIN event e ON e.job_id = r.job_id AND e.seq >= r.seq AND e.seq < r.seq + r.events"""
 """Every event that has a place, as a query."""
 
+# Asked for each range on its own, by two keys: a pipeline that was deleted with a million jobs must not be read as a whole.
+_IS_SHOWN = """(SELECT p.deleted_at IS NULL FROM job j JOIN pipeline p ON p.id = j.pipeline_id WHERE j.id = f.job_id)"""
 _PAGE = f"""
 SELECT p.pruned_pos > $1 AND {{is_cut}} AS is_cut, e.*
 FROM project p LEFT JOIN LATERAL (
     SELECT {_POS} AS pos, e.job_id, e.seq, e.kind, e.at, i.name AS task, i.id AS task_instance_id, e.payload
-    FROM (SELECT * FROM feed_range WHERE {{of}} AND pos > $1 ORDER BY pos LIMIT $3) AS r
+    FROM (SELECT * FROM feed_range AS f WHERE {{of}} AND pos > $1 AND {_IS_SHOWN} ORDER BY pos LIMIT $3) AS r
          CROSS JOIN LATERAL (SELECT * FROM event WHERE job_id = r.job_id AND seq < r.seq + r.events
                                AND seq >= greatest(r.seq, r.seq + r.events + $1 - r.pos) ORDER BY seq LIMIT $3) AS e
          LEFT JOIN task_instance i ON i.job_id = e.job_id AND i.index = e.task
@@ -140,7 +142,8 @@ async def read_history(db: Db, job: JobId, *, after: int = 0, limit: int = 1000)
     rows = await db.rows(
         f"""SELECT coalesce({_POS}, 0) AS pos, e.job_id, e.seq, e.kind, e.at, i.name AS task, i.id AS task_instance_id,
                   e.payload
-           FROM event e LEFT JOIN task_instance i ON i.job_id = e.job_id AND i.index = e.task
+           FROM event e JOIN job j ON j.id = e.job_id JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
+                LEFT JOIN task_instance i ON i.job_id = e.job_id AND i.index = e.task
                 LEFT JOIN LATERAL (SELECT * FROM feed_range WHERE job_id = e.job_id AND seq <= e.seq
                                    ORDER BY seq DESC LIMIT 1) AS r ON e.seq < r.seq + r.events
            WHERE e.job_id = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3""",

@@ -102,7 +102,7 @@ WITH head AS (SELECT epoch, pos FROM feed_head WHERE id = 1),
             WHERE before < $9),
   page AS (SELECT r.pos - r.events + 1 + e.seq - r.seq AS pos, r.project_id, j.pipeline_id, e.job_id, e.seq, e.kind,
                   e.at, i.name AS task, e.task AS task_index, i.id AS task_instance_id, e.payload
-           FROM taken r JOIN job j ON j.id = r.job_id
+           FROM taken r JOIN job j ON j.id = r.job_id JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
                 CROSS JOIN LATERAL (SELECT * FROM event WHERE job_id = r.job_id AND seq < r.seq + r.events
                                       AND seq >= greatest(r.seq, r.seq + r.events + $1 - r.pos)) AS e
                 LEFT JOIN task_instance i ON i.job_id = e.job_id AND i.index = e.task
@@ -143,13 +143,17 @@ async def read_events(db: Db, wanted: Wanted, *, after: int, limit: int) -> Stre
 
 async def find_job_place(db: Db, job: JobId) -> tuple[ProjectId, PipelineId] | None:
     """The job's project and pipeline."""
-    row = await db.row("SELECT project_id, pipeline_id FROM job WHERE id = $1", job)
+    row = await db.row(
+        """SELECT j.project_id, j.pipeline_id FROM job j
+           JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL WHERE j.id = $1""",
+        job,
+    )
     return (row["project_id"], row["pipeline_id"]) if row else None
 
 
 async def find_pipeline_project(db: Db, pipeline: PipelineId) -> ProjectId | None:
     """The pipeline's project."""
-    found = await db.value("SELECT project_id FROM pipeline WHERE id = $1", pipeline)
+    found = await db.value("SELECT project_id FROM pipeline WHERE id = $1 AND deleted_at IS NULL", pipeline)
     return ProjectId(found) if found else None
 
 
@@ -175,7 +179,8 @@ async def read_picture(db: Db, job: JobId) -> JobPicture | None:
     """The job as it is at this instant. One statement, so that it shows exactly the events up to `seq`."""
     row = await db.row(
         """SELECT h.epoch, h.pos, j.seq, j.project_id, j.version_id, j.state, i.ids, i.names, i.states
-           FROM feed_head h, job j CROSS JOIN LATERAL (
+           FROM feed_head h, job j JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
+             CROSS JOIN LATERAL (
                SELECT array_agg(id ORDER BY index) AS ids, array_agg(name ORDER BY index) AS names,
                       array_agg(state ORDER BY index) AS states FROM task_instance WHERE job_id = j.id) AS i
            WHERE h.id = 1 AND j.id = $1""",

@@ -82,6 +82,7 @@ _INSTANCE = """SELECT i.id, i.job_id, j.project_id, j.version_id, i.index, i.nam
                       i.failure, i.exit_code, i.resource_group, i.pool, i.pool_slots, i.reused_from, i.not_before,
                       i.granted_at, i.ready_at, i.started_at, i.ended_at, a.session_id, coalesce(a.facts, '{{}}') AS facts
                FROM task_instance i JOIN job j ON j.id = i.job_id
+                    JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
                     LEFT JOIN attempt a ON a.instance_id = i.id AND a.number = i.attempt
                WHERE {} """
 _ATTEMPT = """SELECT instance_id, number, state, session_id, reason, failure, exit_code, facts, opened_at, running_at,

@@ -156,24 +156,25 @@ async def insert_job(
     return inserted
 
 
-async def next_job_number(db: Db, pipeline: PipelineId) -> tuple[int, datetime]:
-    """The next running number of the pipeline's jobs, and the database's time.
+async def next_job_number(db: Db, pipeline: PipelineId) -> tuple[int, datetime] | None:
+    """The next running number of the pipeline's jobs, and the database's time; `None`: it is archived, or gone.
 
-    The pipeline's row is held until the transaction ends.
+    The pipeline's row is held until the transaction ends: nobody archives it meanwhile.
     """
     row = await db.row(
-        "UPDATE pipeline SET latest_job = latest_job + 1 WHERE id = $1 RETURNING latest_job, clock_timestamp() AS clock",
+        """UPDATE pipeline SET latest_job = latest_job + 1 WHERE id = $1 AND archived_at IS NULL
+           RETURNING latest_job, clock_timestamp() AS clock""",
         pipeline,
     )
-    assert row is not None
-    return row["latest_job"], row["clock"]
+    return (row["latest_job"], row["clock"]) if row else None
 
 
 _JOB = """SELECT j.id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version, j.state, j.reason,
                  j.params, j.submitted_by, j.tasks, j.open_tasks, j.seq, j.created_at, j.started_at, j.ended_at,
                  j.origin_job_id, j.pruned_at, j.skip,
                  j.site
-          FROM job j JOIN pipeline p ON p.id = j.pipeline_id JOIN pipeline_version v ON v.id = j.version_id """
+          FROM job j JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
+               JOIN pipeline_version v ON v.id = j.version_id """
 
 
 def _job(row: asyncpg.Record) -> JobRecord:

@@ -5,7 +5,7 @@ Each filter has its index; nothing here writes. `visible` is the projects of the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from uuid import UUID
 from ..domain.states import TERMINAL_JOB_STATES, JobState
 from ..ids import JobId, PipelineId, ProjectId, VersionId
 from .engine import Db
+from .pipelines import BY_TAGS
 from .windows import Order, Page, Where, Window, page_of
 
 Visible = Collection[ProjectId] | None
@@ -42,6 +43,10 @@ class PipelineListing:
     created_at: datetime
     paused_at: datetime | None
     archived_at: datetime | None
+    description: str
+    tags: Sequence[str]
+    revision: int
+    created_from: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +95,17 @@ class JobListing:
 
 
 _PROJECT = "SELECT id, name, domain, created_at FROM project "
-_PIPELINE = """SELECT id, project_id, name, latest_version, latest_job, created_by, created_at, paused_at, archived_at
+_PIPELINE = """SELECT id, project_id, name, latest_version, latest_job, created_by, created_at, paused_at, archived_at,
+                      description, tags, revision, created_from
                FROM pipeline """
 _VERSION = """SELECT v.id, v.pipeline_id, p.project_id, v.number, v.author, v.message, v.hash, v.created_at
-              FROM pipeline_version v JOIN pipeline p ON p.id = v.pipeline_id """
+              FROM pipeline_version v JOIN pipeline p ON p.id = v.pipeline_id AND p.deleted_at IS NULL """
 _JOB = """SELECT j.id, j.project_id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version,
                  j.state, j.reason, j.params, j.priority, j.submitted_by, j.site, j.origin_job_id, j.skip, j.seq,
                  j.tasks, j.open_tasks, j.failed_tasks, j.cancelled_tasks, j.cancel_requested_at, j.created_at,
                  j.started_at, j.ended_at, j.pruned_at
-          FROM job j JOIN pipeline p ON p.id = j.pipeline_id JOIN pipeline_version v ON v.id = j.version_id """
+          FROM job j JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
+               JOIN pipeline_version v ON v.id = j.version_id """
 
 
 def _job(row: Any) -> JobListing:
@@ -151,13 +158,19 @@ async def list_pipelines_of(
     *,
     order: Order = BY_NAME,
     search: str = "",
+    tags: Sequence[str] = (),
     is_paused: bool | None = None,
     is_archived: bool = False,
 ) -> Page[PipelineListing]:
-    """Pipelines of the project, live ones unless `is_archived`; `search` is part of the name, in any case."""
+    """Pipelines of the project, live ones unless `is_archived`; `search` is part of the name, in any case.
+
+    :param tags: all of which it has.
+    """
     where = Where()
     where.add("project_id = {}", project)
-    where.add("archived_at IS NOT NULL" if is_archived else "archived_at IS NULL")
+    where.add("archived_at IS NOT NULL AND deleted_at IS NULL" if is_archived else "archived_at IS NULL")
+    if tags:
+        where.add(f"{BY_TAGS} @> {{}}::text[]", [*tags, str(project)])
     if search:
         where.add("position(lower({}) in lower(name)) > 0", search)
     if is_paused is not None:
@@ -170,7 +183,7 @@ async def list_pipelines_of(
 async def load_pipelines(db: Db, visible: Visible, ids: Collection[UUID]) -> dict[UUID, PipelineListing]:
     """Those of these pipelines that may be read, archived ones too."""
     where = Where()
-    where.add("id = ANY({}::uuid[])", list(ids))
+    where.add("id = ANY({}::uuid[]) AND deleted_at IS NULL", list(ids))
     _seen(where, "project_id", visible)
     return {r["id"]: PipelineListing(**r) for r in await db.rows(f"{_PIPELINE} WHERE {where}", *where.values)}
 

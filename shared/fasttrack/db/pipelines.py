@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,11 @@ class PipelineRecord:
     created_at: datetime
     paused_at: datetime | None = None
     """Since when it starts nothing."""
+    archived_at: datetime | None = None
+    description: str = ""
+    tags: Sequence[str] = ()
+    revision: int = 1
+    """Grows with each change of its name, description, tags and archiving; publishing is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,10 @@ class VersionRecord:
     """The canonical document."""
 
 
-_PIPELINE = "id, name, latest_version, latest_job, created_by, created_at, paused_at"
+_PIPELINE = """id, name, latest_version, latest_job, created_by, created_at, paused_at, archived_at, description, tags,
+               revision"""
+BY_TAGS = "array_append(tags, project_id::text)"
+"""What the index on tags is of; `@>` asks for tags and a project at once."""
 _VERSION = "id, pipeline_id, number, author, message, hash, created_at, source, spec"
 
 
@@ -69,31 +77,79 @@ async def find_pipeline(db: Db, project: ProjectId, name: str, *, lock: bool = F
     return _pipeline(row) if row else None
 
 
-async def ensure_pipeline(db: Db, project: ProjectId, name: str, *, by: str) -> PipelineRecord:
+async def ensure_pipeline(db: Db, project: ProjectId, name: str, *, by: str, description: str = "") -> PipelineRecord:
     """The pipeline of that name, made if there is none; its row is held until the transaction ends."""
     await db.execute(
-        """INSERT INTO pipeline (id, project_id, name, created_by) VALUES ($1, $2, $3, $4)
+        """INSERT INTO pipeline (id, project_id, name, created_by, description) VALUES ($1, $2, $3, $4, $5)
            ON CONFLICT (project_id, name) WHERE archived_at IS NULL DO NOTHING""",
         new_id(),
         project,
         name,
         by,
+        description,
     )
     found = await find_pipeline(db, project, name, lock=True)
     assert found is not None
     return found
 
 
-async def list_pipelines(db: Db, project: ProjectId, *, limit: int, after: str | None = None) -> list[PipelineRecord]:
-    """Live pipelines of the project by name, at most `limit`, those after the name `after`."""
+async def list_pipelines(
+    db: Db, project: ProjectId, *, limit: int, after: str | None = None, search: str = "", tags: Sequence[str] = ()
+) -> list[PipelineRecord]:
+    """Live pipelines of the project by name, at most `limit`, those after the name `after`.
+
+    :param search: part of the name, in any case. :param tags: all of which it has.
+    """
+    having = f"{BY_TAGS} @> $5::text[]" if tags else "$5::text[] IS NOT NULL"
     rows = await db.rows(
         f"""SELECT {_PIPELINE} FROM pipeline WHERE project_id = $1 AND archived_at IS NULL AND name > $2
+              AND position(lower($4) in lower(name)) > 0 AND {having}
             ORDER BY name LIMIT $3""",
         project,
         after or "",
         limit,
+        search,
+        [*tags, str(project)],
     )
     return [_pipeline(r) for r in rows]
+
+
+async def list_archived(
+    db: Db,
+    project: ProjectId,
+    *,
+    limit: int,
+    before: PipelineId | None = None,
+    search: str = "",
+    tags: Sequence[str] = (),
+) -> list[PipelineRecord]:
+    """Archived pipelines of the project, the newest first, at most `limit`, those older than `before`."""
+    having = f"{BY_TAGS} @> $5::text[]" if tags else "$5::text[] IS NOT NULL"
+    rows = await db.rows(
+        f"""SELECT {_PIPELINE} FROM pipeline WHERE project_id = $1 AND archived_at IS NOT NULL AND deleted_at IS NULL
+              AND ($2::uuid IS NULL OR id < $2) AND position(lower($4) in lower(name)) > 0 AND {having}
+            ORDER BY id DESC LIMIT $3""",
+        project,
+        before,
+        limit,
+        search,
+        [*tags, str(project)],
+    )
+    return [_pipeline(r) for r in rows]
+
+
+async def find_pipelines(db: Db, project: ProjectId, text: str) -> list[PipelineRecord]:
+    """What `text` can mean: the pipeline of that id, else the live one of that name, else archived ones (at most ten)."""
+    rows = await db.rows(
+        f"""SELECT {_PIPELINE} FROM pipeline WHERE project_id = $1 AND deleted_at IS NULL
+              AND (id::text = lower($2) OR name = $2)
+            ORDER BY id::text = lower($2) DESC, archived_at IS NULL DESC, archived_at DESC LIMIT 11""",
+        project,
+        text,
+    )
+    found = [_pipeline(r) for r in rows]
+    is_certain = bool(found) and (found[0].archived_at is None or str(found[0].id) == text.lower())
+    return found[:1] if is_certain else found[:10]
 
 
 async def add_version(

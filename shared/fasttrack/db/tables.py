@@ -99,12 +99,23 @@ pipeline = Table(
     Column("name", Text, nullable=False),
     Column("latest_version", Integer, nullable=False, server_default=text("0")),
     Column("latest_job", Integer, nullable=False, server_default=text("0")),  # numbers jobs without a gap
+    Column("description", Text, nullable=False, server_default=""),
+    Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("created_from", JSONB),  # the pipeline or template it was copied from; NULL: from none
+    Column("revision", Integer, nullable=False, server_default=text("1")),  # counts changes; publishing is none
     Column("created_by", Text, nullable=False),
     _created(),
     _time("paused_at"),  # starts no job until resumed
     _time("archived_at"),
+    _time("deleted_at"),  # no read shows it or anything of it any more; retention removes it
+    CheckConstraint("cardinality(tags) <= 20", name="tags"),
+    CheckConstraint("deleted_at IS NULL OR archived_at IS NOT NULL", name="deleted"),
     # A name may be used again once its former owner is archived.
     Index("uq_pipeline_name", "project_id", "name", unique=True, postgresql_where=text("archived_at IS NULL")),
+    # By tags in a project, both in one array: an index of the server's own that takes a UUID beside it does not exist.
+    Index("ix_pipeline_tags", text("array_append(tags, project_id::text)"), postgresql_using="gin"),
+    # What is still to be removed: never many.
+    Index("ix_pipeline_deleted", "project_id", postgresql_where=text("deleted_at IS NOT NULL")),
 )
 
 pipeline_version = Table(

@@ -57,7 +57,8 @@ async def list_visible_projects(db: Db, projects: Projects, *, limit: int, after
 async def project_of_job(db: Db, job: JobId, projects: Projects) -> ProjectId | None:
     """The project of the job."""
     found = await db.value(
-        "SELECT project_id FROM job WHERE id = $1 AND ($2::uuid[] IS NULL OR project_id = ANY($2))",
+        """SELECT j.project_id FROM job j JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
+           WHERE j.id = $1 AND ($2::uuid[] IS NULL OR j.project_id = ANY($2))""",
         job,
         _list(projects),
     )

@@ -19,6 +19,10 @@ ABANDONED_AFTER = timedelta(days=30)
 """A job whose own site has not removed it for so long after it was due is removed by any other: the site is gone."""
 
 
+TOMBSTONE_KEPT = timedelta(days=1)
+"""The row of a deleted pipeline, empty by then, stays so long: every site has its turn to remove the pipeline's folder."""
+
+
 class Kind(StrEnum):
     """What is kept for a time of its own."""
 

@@ -12,6 +12,7 @@ from .export import canonical_hash, document_json, to_yaml
 from .intake import Loaded, document_from_json, load, load_pipeline
 from .params import bind_params
 from .placeholders import fill_task, secret_names
+from .renaming import renamed, require_name
 
 __all__ = [
     "GENERATIONS",
@@ -27,6 +28,8 @@ __all__ = [
     "json_schema",
     "load",
     "load_pipeline",
+    "renamed",
+    "require_name",
     "secret_names",
     "to_yaml",
 ]

@@ -88,7 +88,8 @@ def _param_name(name: str) -> str:
     return name
 
 
-def _pipeline_name(name: str) -> str:
+def pipeline_name(name: str) -> str:
+    """The name, if a pipeline can have it. :raises ValueError: it cannot; the sentence says what can."""
     if not 1 <= len(name) <= 64 or name != name.strip() or not name.isprintable() or "/" in name:
         raise ValueError(
             f"{values.shown(name)} cannot name a pipeline. Use 1 to 64 characters in one line, without `/` and without "
@@ -343,7 +344,7 @@ class Document(Part):
     """A pipeline file in the form of the newest generation."""
 
     version: str | None = Field(None, description="The product build that wrote the file; not part of its meaning.")
-    name: Annotated[str, AfterValidator(_sentence(_pipeline_name))]
+    name: Annotated[str, AfterValidator(_sentence(pipeline_name))]
     description: str = ""
     ownership: Ownership = Field(default_factory=Ownership)
     environment: PipelineEnvironment = Field(default_factory=PipelineEnvironment)

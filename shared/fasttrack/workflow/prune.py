@@ -2,7 +2,8 @@
 
 What is removed outside of the database is said before and removed after: a job is marked, then its files go, then a
 mark of the project moves on. Cut short anywhere, the next turn finds the same job again, and removing what is gone is
-nothing. The order in which a job goes is: files, events, attempts, task instances, the job itself.
+nothing. The order in which a job goes is: files, events, attempts, task instances, the job itself. A deleted pipeline goes
+with its jobs first, then its folder, its versions, and its row.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import datetime
 
 from ..crashpoints import crash_point
 from ..db import Db
+from ..db.deleted import DeletedPipeline, delete_row, delete_versions, list_deleted
 from ..db.retention import (
     EndedJob,
     Removed,
@@ -28,8 +30,8 @@ from ..db.retention import (
     needed_by_reruns,
     read_marks,
 )
-from ..domain.retention import PARTS, Kind
-from ..ids import JobId, ProjectId
+from ..domain.retention import PARTS, TOMBSTONE_KEPT, Kind
+from ..ids import JobId, PipelineId, ProjectId
 from ..settings import Settings
 from .retention import retention_of
 
@@ -44,6 +46,8 @@ class Due:
     """Before which end of a job each kind goes; a kind that is kept for ever is not in it."""
     marks: Mapping[Kind, datetime]
     """Up to where that was done before."""
+    deleted: Sequence[DeletedPipeline] = ()
+    """Pipelines of which everything is due."""
 
 
 async def what_is_due(
@@ -52,11 +56,12 @@ async def what_is_due(
     """Every project with its cutoffs at `now`, which is the database's time unless a test says otherwise."""
     now = now or await database_time(db)
     marks = await read_marks(db, site)
+    deleted = await list_deleted(db)
     found = []
     for project in await list_retentions(db):
         retention = retention_of(settings, project.own)
         cutoffs = {kind: cutoff for kind in Kind if (cutoff := retention.cutoff(kind, now)) is not None}
-        found.append(Due(project.id, project.name, cutoffs, marks.get(project.id, {})))
+        found.append(Due(project.id, project.name, cutoffs, marks.get(project.id, {}), deleted.get(project.id, ())))
     return found, now
 
 
@@ -89,6 +94,29 @@ async def remove_jobs(db: Db, jobs: Sequence[EndedJob]) -> dict[JobId, int]:
     """Remove those of these jobs of which nothing else is left; the bytes of each."""
     await give_way(db)
     return await delete_jobs(db, list(await lock_ended(db, jobs)))
+
+
+async def give_up_jobs(db: Db, jobs: Sequence[EndedJob], *, now: datetime) -> list[EndedJob]:
+    """Say of those of these jobs of a deleted pipeline that nobody holds that their outputs go now; which those are.
+
+    What stands on them are jobs of the same pipeline, which go as well.
+    """
+    await give_way(db)
+    held = await lock_ended(db, jobs)
+    await mark_pruned(db, list(held), now)
+    return [job for job in jobs if job.id in held]
+
+
+async def remove_versions(db: Db, pipeline: PipelineId) -> int:
+    """Remove one batch of the versions of a deleted pipeline that has no job left; how many."""
+    await give_way(db)
+    return await delete_versions(db, pipeline)
+
+
+async def remove_pipeline(db: Db, pipeline: PipelineId, *, now: datetime) -> bool:
+    """Remove the row of a deleted pipeline, if nothing else is left and every site had its turn; whether it was."""
+    await give_way(db)
+    return await delete_row(db, pipeline, deleted_before=now - TOMBSTONE_KEPT)
 
 
 async def remember(db: Db, due: Due, site: str, kind: Kind, ended_before: datetime) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import spec
 from ..db import Db
+from ..db.catalog import HeldPipeline, find_by_former_name
+from ..db.listings import PipelineListing
 from ..db.pipelines import PipelineRecord, VersionRecord, add_version, ensure_pipeline, find_pipeline, find_version
+from ..domain.catalog import LONGEST_DESCRIPTION
 from ..domain.pipeline import Pipeline
-from ..errors import Conflict, NotFound, Problem
+from ..errors import Conflict, NotFound, Problem, Severity
 from ..ids import ProjectId
 
 
@@ -36,13 +39,22 @@ async def publish(
 ) -> Published:
     """Publish a pipeline file under the name it carries. Needs a transaction; idempotent for an unchanged file.
 
+    A file that still carries the former name of a pipeline, which none has now, is one of that pipeline: it gets the new
+    name in it, and a warning says so.
+
     :param expected_version: the newest version the author has seen; another one is a conflict.
     :param loaded: what `spec.load_pipeline` gave for this text, by a caller that loads with no transaction open.
     :raises InvalidPipeline: with every problem of the file; nothing was stored.
     :raises Conflict: somebody published in between.
     """
     document, compiled, warnings = loaded or spec.load_pipeline(text)
-    pipeline = await ensure_pipeline(db, project, compiled.name, by=by)
+    source = text if isinstance(text, str) else text.decode()
+    name = await find_by_former_name(db, project, compiled.name)
+    if name is not None:
+        source, document = spec.renamed(source, name), document.model_copy(update={"name": name})
+        warnings = (*warnings, _was_renamed(compiled.name, name))
+        compiled = replace(compiled, name=name)
+    pipeline = await ensure_pipeline(db, project, compiled.name, by=by, description=_short(compiled.description))
     if expected_version is not None and expected_version != pipeline.latest_version:
         raise Conflict(
             f"pipeline {pipeline.name} is at version {pipeline.latest_version}, not {expected_version}: "
@@ -53,11 +65,23 @@ async def publish(
         newest = await find_version(db, pipeline.id, pipeline.latest_version)
         if newest is not None and newest.hash == digest:
             return Published(pipeline, newest, compiled, is_new=False, warnings=warnings)
-    source = text if isinstance(text, str) else text.decode()
     version = await add_version(
         db, pipeline, author=by, message=message, hash=digest, source=source, spec=spec.document_json(document)
     )
     return Published(pipeline, version, compiled, is_new=True, warnings=warnings)
+
+
+def _was_renamed(old: str, new: str) -> Problem:
+    return Problem(
+        f"the pipeline {old} is called {new} now, so this was published as a version of {new}; change `name` in the file",
+        path="name",
+        severity=Severity.WARNING,
+    )
+
+
+def _short(text: str) -> str:
+    """The file's own description as the pipeline's first one."""
+    return text.strip()[:LONGEST_DESCRIPTION]
 
 
 async def restore(db: Db, project: ProjectId, name: str, number: int, *, by: str) -> Published:
@@ -66,7 +90,9 @@ async def restore(db: Db, project: ProjectId, name: str, number: int, *, by: str
     :raises NotFound: no such pipeline or version.
     """
     version = await require_version(db, project, name, number)
-    return await publish(db, project, version.source, by=by, message=f"restored from version {number}")
+    # It may be older than the pipeline's name, which another pipeline has now.
+    text = spec.renamed(version.source, name)
+    return await publish(db, project, text, by=by, message=f"restored from version {number}")
 
 
 async def require_version(db: Db, project: ProjectId, name: str, number: int | None) -> VersionRecord:
@@ -77,5 +103,12 @@ async def require_version(db: Db, project: ProjectId, name: str, number: int | N
     wanted = pipeline.latest_version if number is None else number
     version = await find_version(db, pipeline.id, wanted)
     if version is None:
-        raise NotFound(f"pipeline {name} has no version {wanted}; its newest is {pipeline.latest_version}")
+        raise no_version(pipeline, wanted)
     return version
+
+
+def no_version(pipeline: PipelineRecord | PipelineListing | HeldPipeline, number: int) -> NotFound:
+    """The error for a version that the pipeline does not have: an empty one has none at all."""
+    if not pipeline.latest_version:
+        return NotFound(f"pipeline {pipeline.name} is empty: it has no version yet; publish a file with that name")
+    return NotFound(f"pipeline {pipeline.name} has no version {number}; its newest is {pipeline.latest_version}")

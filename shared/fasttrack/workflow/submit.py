@@ -104,7 +104,10 @@ async def submit(
         known = await find_idempotent(db, project, key)
         assert known is not None
         return await _same_job(db, project, known, digest)
-    number, clock = await next_job_number(db, version.pipeline_id)
+    numbered = await next_job_number(db, version.pipeline_id)
+    if numbered is None:
+        raise Conflict("the pipeline is archived, and starts nothing; bring it back first, or run another one")
+    number, clock = numbered
     now = now or clock
     job = Job(
         id=identifier,
@@ -213,7 +216,8 @@ async def _same_job(db: Db, project: ProjectId, known: tuple[str, UUID], digest:
     if request_hash != digest:
         raise Conflict("this idempotency key was used for another request; use a fresh key")
     job = await find_job(db, project, JobId(job_id))
-    assert job is not None
+    if job is None:
+        raise Conflict("this idempotency key made a job that was deleted since; use a fresh key")
     return Submitted(job.id, job.number, is_new=False)
 
 

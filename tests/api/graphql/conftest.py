@@ -66,6 +66,13 @@ class Asking:
 INPUTS = {
     "publishPipeline": "PublishPipelineInput",
     "restoreVersion": "RestoreVersionInput",
+    "createPipeline": "CreatePipelineInput",
+    "updatePipeline": "UpdatePipelineInput",
+    "archivePipeline": "ArchivePipelineInput",
+    "unarchivePipeline": "ArchivePipelineInput",
+    "deletePipeline": "DeletePipelineInput",
+    "shareTemplate": "ShareTemplateInput",
+    "unshareTemplate": "PipelineInput",
     "pausePipeline": "PipelineInput",
     "resumePipeline": "PipelineInput",
     "runPipeline": "RunPipelineInput",

@@ -10,10 +10,12 @@ from graphql import GraphQLInputObjectType, GraphQLObjectType, get_named_type
 
 from fasttrack.db.listings import load_jobs
 from fasttrack.domain.access import Role
+from fasttrack.domain.catalog import TemplateScope
+from fasttrack.workflow.templates import share_template
 from fasttrack_api.graphql.ids import Kind
 from fasttrack_api.graphql.measuring import Limits
 from fasttrack_api.graphql.schema import make_schema
-from tests.api.graphql.conftest import INPUTS, Asking, gid
+from tests.api.graphql.conftest import INPUTS, OWNER, Asking, gid
 from tests.engine import Engine
 from tests.factories import a_file
 from tests.people import People
@@ -26,6 +28,7 @@ READS = {
     "Query.version.id": ("VERSION", "query($id: ID!) { version(id: $id) { id } }"),
     "Query.job.id": ("JOB", "query($id: ID!) { job(id: $id) { id } }"),
     "Query.taskInstance.id": ("TASK_INSTANCE", "query($id: ID!) { taskInstance(id: $id) { id } }"),
+    "Query.template.id": ("TEMPLATE", "query($id: ID!) { template(id: $id) { id } }"),
     "Query.node.id": ("JOB", "query($id: ID!) { node(id: $id) { id } }"),
     "Query.nodes.ids": ("JOB", "query($id: ID!) { nodes(ids: [$id]) { id } }"),
     "Query.storedOperations.projectId": (
@@ -47,6 +50,13 @@ READS = {
 WRITES: dict[str, dict[str, Any]] = {
     "publishPipeline": {"projectId": "PROJECT", "yaml": a_file({"a": ""})},
     "restoreVersion": {"pipelineId": "PIPELINE", "number": 1},
+    "createPipeline": {"projectId": "PROJECT", "name": "new"},
+    "updatePipeline": {"pipelineId": "PIPELINE", "tags": ["new"]},
+    "archivePipeline": {"pipelineId": "PIPELINE"},
+    "unarchivePipeline": {"pipelineId": "PIPELINE"},
+    "deletePipeline": {"pipelineId": "PIPELINE", "confirmName": "demo"},
+    "shareTemplate": {"pipelineId": "PIPELINE", "scope": "PROJECT"},
+    "unshareTemplate": {"pipelineId": "PIPELINE"},
     "pausePipeline": {"pipelineId": "PIPELINE"},
     "resumePipeline": {"pipelineId": "PIPELINE"},
     "runPipeline": {"pipelineId": "PIPELINE"},
@@ -74,6 +84,13 @@ WRITES: dict[str, dict[str, Any]] = {
 RIGHT = {
     "publishPipeline": Role.EDITOR,
     "restoreVersion": Role.EDITOR,
+    "createPipeline": Role.EDITOR,
+    "updatePipeline": Role.EDITOR,
+    "archivePipeline": Role.EDITOR,
+    "unarchivePipeline": Role.EDITOR,
+    "deletePipeline": Role.OPERATOR,
+    "shareTemplate": Role.EDITOR,
+    "unshareTemplate": Role.EDITOR,
     "pausePipeline": Role.EDITOR,
     "resumePipeline": Role.EDITOR,
     "runPipeline": Role.EDITOR,
@@ -112,7 +129,7 @@ EVERYWHERE: dict[str, dict[str, Any]] = {
 ORDER = [Role.VIEWER, Role.EDITOR, Role.OPERATOR, Role.ADMIN]
 TABLES = (
     "project", "pipeline", "pipeline_version", "job", "event", "concurrency_limit", "secret", "account", "member", "token",
-    "domain_admin", "stored_operation",
+    "domain_admin", "stored_operation", "template",
 )  # fmt: skip
 
 
@@ -149,6 +166,7 @@ async def theirs(elsewhere: Engine) -> dict[str, str]:
     async with elsewhere.database.transaction() as db:
         record = (await load_jobs(db, None, [job]))[job]
         instance = await db.value("SELECT id FROM task_instance WHERE job_id = $1", job)
+        template = await share_template(db, OWNER, record.pipeline_id, TemplateScope.PROJECT)
     people = People(elsewhere.database)
     program = await people.service("elsewhere", "nightly")
     return {
@@ -159,6 +177,7 @@ async def theirs(elsewhere: Engine) -> dict[str, str]:
         "TASK_INSTANCE": gid(Kind.TASK_INSTANCE, instance),
         "ACCOUNT": gid(Kind.ACCOUNT, program.id),
         "TOKEN": gid(Kind.TOKEN, (await people.token(program)).token.id),
+        "TEMPLATE": gid(Kind.TEMPLATE, template.id),
     }
 
 

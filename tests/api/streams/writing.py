@@ -14,6 +14,8 @@ from fasttrack.feed import Cursor, Feed, Placer
 from fasttrack.ids import JobId, PipelineId, ProjectId, new_id
 from tests.db.bare import append_events
 
+_PIPELINE = """INSERT INTO pipeline (id, project_id, name, created_by) VALUES ($1, $2, gen_random_uuid()::text, 'ada')
+               ON CONFLICT DO NOTHING"""
 _JOB = """INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, params, priority, submitted_by, seq,
                            tasks, open_tasks, failed_tasks, cancelled_tasks, created_at, next_reconcile_at)
           VALUES ($1, $2, $3, $3, $5, 'RUNNING', '{}', 0, 'ada', 0, $4, $4, 0, 0, now(), now())"""
@@ -37,7 +39,9 @@ class Writer:
         job = JobId(new_id())
 
         async def work(db: Any) -> None:
-            await db.execute(_JOB, job, project or self.project, pipeline or new_id(), tasks, len(self.seqs) + 1)
+            of = pipeline or new_id()
+            await db.execute(_PIPELINE, of, project or self.project)
+            await db.execute(_JOB, job, project or self.project, of, tasks, len(self.seqs) + 1)
             await db.execute(_TASKS, job, tasks)
 
         await self.database.run(work)

@@ -17,6 +17,7 @@ class Kind(IntEnum):
     VERSION = 3
     JOB = 4
     TASK_INSTANCE = 5
+    TEMPLATE = 6
     ACCOUNT = 20
     TOKEN = 21
     AUDIT_ENTRY = 22

@@ -43,6 +43,7 @@ from fasttrack.db.listings import (
     load_versions,
 )
 from fasttrack.db.pipelines import load_specs
+from fasttrack.db.templates import StoredTemplate, load_templates_of
 from fasttrack.db.tokens import Token
 from fasttrack.domain.access import Caller
 from fasttrack.domain.pipeline import Pipeline
@@ -50,6 +51,7 @@ from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.ids import VersionId
 from fasttrack.workflow.accounts import load_accounts
 from fasttrack.workflow.audit import load_audit
+from fasttrack.workflow.templates import Template, load_templates
 from fasttrack.workflow.tokens import load_tokens
 from fasttrack.workflow.versions import compile_spec
 
@@ -109,6 +111,8 @@ class Loaders:
         self.counts: DataLoader[UUID, dict[InstanceState, int] | None] = self._of(count_states)
         self.open_jobs: DataLoader[UUID, dict[JobState, int] | None] = self._of(count_open_jobs)
         self.standings: DataLoader[UUID, list[Standing] | None] = self._of(load_standings)
+        self.templates: DataLoader[UUID, Template | None] = self._of(lambda db, ks: load_templates(db, caller, ks))
+        self.templates_of: DataLoader[UUID, StoredTemplate | None] = self._of(load_templates_of)
         self.sources: DataLoader[UUID, str | None] = self._of(load_sources)
         self.compiled: DataLoader[UUID, Pipeline | None] = self._of_versions(_COMPILED, load_specs, compile_spec)
         self.graphs: DataLoader[UUID, Graph | None] = self._of_versions(_GRAPHS, load_graphs, lay_out)

@@ -22,6 +22,7 @@ from .types.job import Job
 from .types.operation import StoredOperationReads
 from .types.pipeline import Pipeline
 from .types.project import Project, ProjectConnection
+from .types.template import Template, TemplateConnection, TemplateFilter, templates_page
 from .types.version import Version
 
 _PROJECTS = Listing("pr", str, UUID)
@@ -46,6 +47,7 @@ async def read_nodes(context: Context, ids: list[str]) -> list[Node | None]:
         Kind.ACCOUNT: (loaders.accounts, Account),
         Kind.TOKEN: (loaders.tokens, Token),
         Kind.AUDIT_ENTRY: (loaders.audit_entries, AuditEntry),
+        Kind.TEMPLATE: (loaders.templates, Template),
     }
 
     async def one(text: str) -> Node | None:
@@ -147,3 +149,27 @@ class Query(StoredOperationReads, AccessReads):
         if found is None:
             raise NotFound("there is no such task instance")
         return TaskInstance.of(found)
+
+    @strawberry.field(
+        description="Templates that you may use: of your projects, of their domains, for everyone. The newest first, "
+        "those that come with FastTrack last."
+    )
+    async def templates(
+        self,
+        info: Info,
+        filter: Annotated[TemplateFilter | None, strawberry.argument(description="Which ones; null: all.")] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> TemplateConnection:
+        """A page of templates."""
+        return await templates_page(info.context, filter, first, after, last, before)
+
+    @strawberry.field(description="A template; an error with the code NOT_FOUND if there is none that you may use.")
+    async def template(self, info: Info, id: Annotated[strawberry.ID, _id("template")]) -> Template:
+        """One template."""
+        found = await info.context.loaders.templates.load(require_id(Kind.TEMPLATE, id))
+        if found is None:
+            raise NotFound("there is no such template")
+        return Template.of(found)

@@ -1,6 +1,6 @@
 """The session backend contract: what runs compute sessions, and what the engine may count on.
 
-Eight verbs, each idempotent, each safe to call again after any failure, from any scheduler. A new backend can be
+Nine verbs, each idempotent, each safe to call again after any failure, from any scheduler. A new backend can be
 written from this file alone; `tests/contracts/test_session_backends.py` runs over every entry of the table in
 `backends/__init__.py` and says the same in code.
 
@@ -232,7 +232,14 @@ class SessionBackend(Protocol):
     async def forget_outputs(self, jobs: Sequence[tuple[PipelineId, JobId]], *, dry_run: bool = False) -> Freed:
         """Remove all that the tasks of these jobs wrote to `/pipeline/outputs`; the jobs are over.
 
-        As `forget_sessions` for the rest. `/pipeline/vfroot` belongs to the pipeline and is never touched.
+        As `forget_sessions` for the rest. `/pipeline/vfroot` belongs to the pipeline and is not touched.
+        """
+
+    async def forget_pipelines(self, pipelines: Sequence[PipelineId], *, dry_run: bool = False) -> Freed:
+        """Remove `/pipeline/vfroot` of these pipelines, and what is left of their jobs' outputs; nothing of them runs, or
+        ever will.
+
+        As `forget_sessions` for the rest.
         """
 
     def events(self) -> AsyncIterator[str]:

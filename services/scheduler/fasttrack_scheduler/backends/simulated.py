@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fasttrack.clock import Clock, SystemClock
@@ -20,6 +20,7 @@ from fasttrack.settings import Settings
 
 from .base import Freed, LogChunk, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
 from .hints import Hints
+from .simulated_ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +52,6 @@ class Script:
     """It goes back to QUEUED this often before it ends."""
     ignores_stop: bool = False
     """Ends only when the grace of `terminate` is over."""
-
-
-@dataclass(slots=True)
-class Ledger:
-    """What happened on a simulated site since it was made."""
-
-    create_calls: Counter[str] = field(default_factory=Counter)
-    """Per session name, refused and failed calls included."""
-    created: list[str] = field(default_factory=list)
-    """Names in the order in which sessions came to exist."""
-    executions: Counter[str] = field(default_factory=Counter)
-    """Per session name, how often its command was started (again after a pre-emption)."""
-    terminated: Counter[str] = field(default_factory=Counter)
-    """Per session name, calls of `terminate`."""
-    live: Counter[tuple[JobId, str]] = field(default_factory=Counter)
-    """Per job and task, sessions that exist and are not over."""
-    most_live: Counter[tuple[JobId, str]] = field(default_factory=Counter)
-    """The highest `live` ever was; more than 1 breaks invariant I1."""
 
 
 class _Session:
@@ -104,6 +87,8 @@ class SimulatedSite:
         self.hints = Hints()
         self.outputs: set[JobId] = set()
         """Jobs whose tasks have written something."""
+        self.folders: set[PipelineId] = set()
+        """Pipelines that have a folder of their own."""
         self._scripts: dict[str, list[Script]] = {}
         self._taken: Counter[str] = Counter()
         self._sessions: dict[str, _Session] = {}
@@ -213,6 +198,7 @@ class SimulatedSite:
         ledger, owner = self.ledger, (spec.workspace.job_id, spec.workspace.task)
         ledger.created.append(spec.name)
         self.outputs.add(spec.workspace.job_id)
+        self.folders.add(spec.workspace.pipeline_id)
         ledger.live[owner] += 1
         ledger.most_live[owner] = max(ledger.most_live[owner], ledger.live[owner])
         if script.queued:
@@ -385,6 +371,12 @@ class SimulatedBackend:
         self.world.require_present()
         there = self.world.outputs & {job for _, job in jobs}
         self.world.outputs -= set() if dry_run else there
+        return Freed(len(there))
+
+    async def forget_pipelines(self, pipelines: Sequence[PipelineId], *, dry_run: bool = False) -> Freed:
+        self.world.require_present()
+        there = self.world.folders & set(pipelines)
+        self.world.folders -= set() if dry_run else there
         return Freed(len(there))
 
     def events(self) -> AsyncIterator[str]:

@@ -16,9 +16,9 @@ from fasttrack.db.pipelines import find_version
 from fasttrack.domain.access import Permission
 from fasttrack.domain.pipeline import Pipeline
 from fasttrack.domain.states import JobState
-from fasttrack.errors import NotFound
 from fasttrack.ids import JobId, new_id
 from fasttrack.workflow import writes
+from fasttrack.workflow.publish import no_version
 from fasttrack.workflow.rerun import FAILURE, WHOLE, RerunPlan, plan_rerun
 from fasttrack.workflow.submit import RunRequest, Submitted
 
@@ -183,7 +183,7 @@ class JobWrites:
                 number = pipeline.latest_version if input.version is None else input.version
                 version = await find_version(db, pipeline.id, number)
             if version is None:
-                raise NotFound(f"pipeline {pipeline.name} has no version {number}")
+                raise no_version(pipeline, number)
             compiled = await context.loaders.compiled.load(version.id)
             assert compiled is not None
             plan = _plan(version.number, compiled, request)

@@ -11,6 +11,7 @@ from typing import Any
 import strawberry
 
 from fasttrack.domain.access import AccountKind, Permission, Role
+from fasttrack.domain.catalog import TemplateScope
 from fasttrack.domain.pipeline import ClusterMode, Collision, RunIf, TaskKind
 from fasttrack.domain.states import FailureClass, InstanceState, JobState
 from fasttrack.domain.tokens import TokenKind
@@ -65,6 +66,15 @@ class PipelineOrder(StrEnum):
     """The newest first."""
 
 
+class OriginKind(StrEnum):
+    """What a pipeline was made from."""
+
+    PIPELINE = "pipeline"
+    """It is a copy of another pipeline."""
+    TEMPLATE = "template"
+    """It was made from a template."""
+
+
 class Generation(StrEnum):
     """A generation of pipeline files."""
 
@@ -92,6 +102,8 @@ expose(TaskKind, "What a task is.")
 expose(RunIf, "Which outcome of its dependencies lets a task run, once all of them have ended.")
 expose(LimitScope, "What a limit is of.")
 expose(PipelineOrder, "What pipelines are listed by.")
+expose(TemplateScope, "Who a template is for.")
+expose(OriginKind, "What a pipeline was made from.")
 expose(Generation, "A generation of pipeline files.")
 expose(
     Collision,

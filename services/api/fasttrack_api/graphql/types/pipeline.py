@@ -4,25 +4,59 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import strawberry
 
 from fasttrack.db.listings import JobFilter as Wanted
 from fasttrack.db.listings import PipelineListing, list_versions_of
 from fasttrack.errors import NotFound
+from fasttrack.workflow.templates import of_stored
 
 from ..context import Info
 from ..ids import Kind, to_global
 from ..paging import After, Before, Connection, First, Last, Listing
 from .common import Node
+from .enums import OriginKind
 from .job import Job, JobConnection
 from .listing import Filter, jobs_page
 from .version import Version, VersionConnection
 
 if TYPE_CHECKING:
     from .project import Project
+    from .template import Template
 
 _VERSIONS = Listing("v", int)
+
+
+@strawberry.type(description="What a pipeline was made from, as it was called then.")
+class PipelineOrigin:
+    """Of a pipeline."""
+
+    kind: OriginKind = strawberry.field(description="What it was made from.")
+    name: str = strawberry.field(description="The name that it had then.")
+    version_number: int | None = strawberry.field(
+        description="The number of the version that was copied; null: of a template, or of an empty pipeline."
+    )
+    identifier: strawberry.Private[UUID]
+
+    @strawberry.field(description="The pipeline that was copied; null: it was a template, or is none you may read.")
+    async def pipeline(self, info: Info) -> Pipeline | None:
+        """The pipeline."""
+        if self.kind is not OriginKind.PIPELINE:
+            return None
+        found = await info.context.loaders.pipelines.load(self.identifier)
+        return Pipeline.of(found) if found is not None else None
+
+    @strawberry.field(description="The template; null: it was a pipeline, or the template is none you may use now.")
+    async def template(self, info: Info) -> Annotated[Template, strawberry.lazy(".template")] | None:
+        """The template."""
+        from .template import Template
+
+        if self.kind is not OriginKind.TEMPLATE:
+            return None
+        found = await info.context.loaders.templates.load(self.identifier)
+        return Template.of(found) if found is not None else None
 
 
 @strawberry.type(description="A pipeline: a name, the versions that were published under it, and their jobs.")
@@ -31,6 +65,11 @@ class Pipeline(Node):
 
     uuid: strawberry.ID = strawberry.field(description="Its UUID, as the command line and REST use it.")
     name: str = strawberry.field(description="Its name, unique among the project's pipelines that are not archived.")
+    description: str = strawberry.field(description="What it is for; may be empty. At most 2,000 characters.")
+    tags: list[str] = strawberry.field(description="Its tags, sorted; at most 20, of 1 to 40 characters.")
+    revision: int = strawberry.field(
+        description="Grows when its name, description, tags or archiving change; publishing changes nothing here."
+    )
     latest_version_number: int = strawberry.field(description="The number of its newest version; 0: it has none.")
     job_count: int = strawberry.field(description="How many jobs it has had: the number of its newest one.")
     created_by: str = strawberry.field(description="Who made it.")
@@ -47,6 +86,9 @@ class Pipeline(Node):
             id=strawberry.ID(to_global(Kind.PIPELINE, record.id)),
             uuid=strawberry.ID(str(record.id)),
             name=record.name,
+            description=record.description,
+            tags=list(record.tags),
+            revision=record.revision,
             latest_version_number=record.latest_version,
             job_count=record.latest_job,
             created_by=record.created_by,
@@ -56,6 +98,25 @@ class Pipeline(Node):
             archived_at=record.archived_at,
             record=record,
         )
+
+    @strawberry.field(description="What it was made from; null: neither a copy nor made from a template.")
+    def created_from(self) -> PipelineOrigin | None:
+        """Where it came from."""
+        origin = self.record.created_from
+        if origin is None:
+            return None
+        kind = OriginKind(origin["kind"])
+        return PipelineOrigin(
+            kind=kind, name=origin["name"], version_number=origin.get("version"), identifier=UUID(origin[kind.value])
+        )
+
+    @strawberry.field(description="The template that one of its versions is offered as; null: none is.")
+    async def template(self, info: Info) -> Annotated[Template, strawberry.lazy(".template")] | None:
+        """What is offered of it."""
+        from .template import Template
+
+        found = await info.context.loaders.templates_of.load(self.record.id)
+        return Template.of(of_stored(found)) if found is not None else None
 
     @strawberry.field(description="The project it belongs to.")
     async def project(self, info: Info) -> Annotated[Project, strawberry.lazy(".project")]:

@@ -22,6 +22,7 @@ from fasttrack.db.listings import JobFilter as Wanted
 from fasttrack.db.pipelines import find_pipeline
 from fasttrack.db.secrets import list_secrets
 from fasttrack.domain.access import Permission
+from fasttrack.domain.catalog import checked_tags
 from fasttrack.domain.states import JobState
 from fasttrack.errors import InvalidInput, NotFound
 from fasttrack.workflow.accounts import list_service_accounts
@@ -68,6 +69,9 @@ class PipelineFilter:
     search: str | None = strawberry.field(
         default=None,
         description="Those whose name has this in it, in upper or lower case; at most 200 characters. Null: any.",
+    )
+    tags: list[str] | None = strawberry.field(
+        default=None, description="Those that have all of these tags, at most 20; null or empty: whatever they have."
     )
     is_paused: bool | None = strawberry.field(
         default=None, description="True: those that are paused; false: those that are not. Null: both."
@@ -146,6 +150,7 @@ class Project(Node):
         search = wanted.search or ""
         if len(search) > _LONGEST_SEARCH:
             raise InvalidInput(f"a search has at most {_LONGEST_SEARCH} characters")
+        tags = checked_tags(wanted.tags or ())
         by, listing = _ORDERS[order]
         window = listing.window(first, after, last, before, most=info.context.page_size)
         async with info.context.reading() as db:
@@ -155,6 +160,7 @@ class Project(Node):
                 window,
                 order=by,
                 search=search.replace("\0", ""),
+                tags=tags,
                 is_paused=wanted.is_paused,
                 is_archived=wanted.is_archived,
             )

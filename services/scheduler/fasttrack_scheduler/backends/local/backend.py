@@ -169,6 +169,12 @@ class LocalBackend:
         state = self._site.state
         return await removal.in_thread(lambda stop: removal.forget_outputs(state, jobs, dry_run=dry_run, stop=stop))
 
+    async def forget_pipelines(self, pipelines: Sequence[PipelineId], *, dry_run: bool = False) -> Freed:
+        state = self._site.state
+        return await removal.in_thread(
+            lambda stop: removal.forget_pipelines(state, pipelines, dry_run=dry_run, stop=stop)
+        )
+
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)

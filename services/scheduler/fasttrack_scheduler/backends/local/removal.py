@@ -1,4 +1,5 @@
-"""Removing what retention no longer keeps: directories of ended sessions, and outputs of jobs that are over.
+"""Removing what retention no longer keeps: directories of ended sessions, outputs of jobs that are
+over, and folders of pipelines that were deleted.
 
 Everything can be cut short at any file and done again. It runs in a thread, one directory after the other, and looks
 between files whether it should stop.
@@ -57,6 +58,15 @@ def forget_outputs(state: Path, jobs: Sequence[tuple[PipelineId, JobId]], *, dry
     for pipeline, job in jobs:
         path = str(state / "pipelines" / str(pipeline) / "jobs" / str(job))
         freed += _forget(path, f"outputs of job {job}", dry_run=dry_run, stop=stop)
+    return freed
+
+
+def forget_pipelines(state: Path, pipelines: Sequence[PipelineId], *, dry_run: bool, stop: Event) -> Freed:
+    """Remove all folders of these pipelines."""
+    freed = Freed()
+    for pipeline in pipelines:
+        path = str(state / "pipelines" / str(pipeline))
+        freed += _forget(path, f"folders of pipeline {pipeline}", dry_run=dry_run, stop=stop)
     return freed
 
 
