@@ -24,7 +24,7 @@ READS_ONLY = {"validatePipeline"}
 
 OF_THE_ENGINE = {
     "publishPipeline", "restoreVersion", "pausePipeline", "resumePipeline", "runPipeline", "rerunJob", "pauseJob",
-    "resumeJob", "cancelJob", "createProject", "setLimit", "removeLimit", "putSecret", "deleteSecret",
+    "resumeJob", "cancelJob", "createProject", "setLimit", "removeLimit", "putSecret", "deleteSecret", "storeOperation", "removeOperation",
 }  # fmt: skip
 """Those whose entries are looked at closely here; the others' are by the tests of their use cases."""
 
@@ -103,6 +103,15 @@ async def test_every_mutation_leaves_an_entry_that_says_what_was_done(ask: Askin
     await do("storeOperation", **project, text=WHO)
     await do("removeOperation", **project, sha256=sha256(WHO.encode()).hexdigest())
 
+    new = await do("createPipeline", "pipeline { id }", **project, name="beside", yaml=a_file({"a": ""}))
+    beside = {"pipelineId": new["pipeline"]["id"]}
+    await do("updatePipeline", **beside, tags=["nightly"])
+    await do("shareTemplate", **beside, scope="PROJECT")
+    await do("unshareTemplate", **beside)
+    await do("archivePipeline", **beside)
+    await do("unarchivePipeline", **beside)
+    await do("deletePipeline", **beside, confirmName="beside")
+
     made = await do("createAccount", "account { id uuid }", name="ada", email="ada@example.com")
     ada = {"accountId": made["account"]["id"]}
     await do("addMember", **project, **ada, role="VIEWER")
@@ -147,9 +156,14 @@ async def test_every_mutation_leaves_an_entry_that_says_what_was_done(ask: Askin
     assert told["setLimit"]["object_id"] == "pool:gpu"
     assert told["putSecret"]["object_id"] == "HUB"
     assert {told[name]["project_id"] for name in OF_THE_ENGINE if name != "createProject"} == {ask.project}
-    assert [(told[name]["before"], told[name]["after"]) for name in ("changeMemberRole", "changeDomain")] == [
+    changes = ("changeMemberRole", "changeDomain", "updatePipeline", "archivePipeline", "deletePipeline")
+    plain = {"name": "beside", "description": "", "tags": []}
+    assert [(told[name]["before"], told[name]["after"]) for name in changes] == [
         ({"name": "ada", "role": "viewer"}, {"name": "ada", "role": "editor"}),
         ({"domain": "default"}, {"domain": "research"}),
+        (plain, plain | {"tags": ["nightly"]}),
+        (None, {"name": "beside"}),
+        ({"name": "beside", "versions": 1}, None),
     ]
 
 
