@@ -56,6 +56,19 @@ def is_of_prototype(root: Node) -> bool:
     )
 
 
+def speaks_newest(root: Node) -> bool:
+    """Whether the file is in the newest form already: `normalise` leaves its tree as it is."""
+    owner = _child(root, "ownership")
+    scope = _child(owner, "scope")
+    kinds = (_child(task, "type") for task in _tasks(root))
+    return (
+        not is_of_prototype(root)
+        and _child(owner, "domain_name") is None
+        and (scope is None or scope.value != "personal")
+        and all(kind is None or KINDS.get(kind.text or "", kind.text) == kind.text for kind in kinds)
+    )
+
+
 def _from_prototype(root: Node, findings: Findings) -> None:
     """2022: `memory`; image, resource group, resources and mounts stated once for all tasks."""
     for holder in (root, *_tasks(root)):

@@ -187,6 +187,7 @@ class Dumper(yaml.CSafeDumper):
     """Shows many lines as a block, and quotes what either version of YAML would take for something other than text."""
 
     def ignore_aliases(self, data: Any) -> bool:
+        """A value that occurs twice is written twice: files have no anchors."""
         return True
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidPipeline, Problem, Severity
-from .findings import Findings
+from .dialects import speaks_newest
+from .document import Document
 from .intake import examine
 from .source import Node, read_tree
 
@@ -40,27 +41,30 @@ class Outline:
 
 
 def outline(text: str, name: str, root: Node | None = None) -> tuple[Outline, Node | None]:
-    """What a canvas draws of a text, and its tree in the newest form. Never raises for what the text says.
+    """What a canvas draws of a text, and its tree, if that still is what the text says. Never raises for a bad text.
 
     :param name: of the pipeline it belongs to: a file that gives another cannot be published there.
-    :param root: what `read_tree` gave for the text, if it is at hand; it is changed.
+    :param root: what `read_tree` gave for the text, if it is at hand; it is brought into the newest form.
     """
     if root is None:
         try:
             root = read_tree(text)
         except InvalidPipeline as error:
             return Outline((), error.problems, is_readable=False), None
+    as_written = root if speaks_newest(root) else None
     document, findings = examine(root)
-    if document is not None and document.name != name and not _has_error_about_name(root, findings):
-        findings.error(
-            ("name",), f"The file names the pipeline `{document.name}`; this one is `{name}`. Change `name`."
-        )
-    return Outline(_tasks(root), findings.in_file_order(), is_readable=True), root
+    if document is not None and (problem := problem_of_name(document, name)) is not None:
+        findings.add([problem])
+    return Outline(_tasks(root), findings.in_file_order(), is_readable=True), as_written
 
 
-def _has_error_about_name(root: Node, findings: Findings) -> bool:
-    node = root.value.get("name") if isinstance(root.value, dict) else None
-    return node is None or node.is_null or any(p.path == "name" for p in findings.in_file_order())
+def problem_of_name(document: Document, name: str) -> Problem | None:
+    """What is wrong with the name of a file that belongs to a pipeline of that name; `None`: nothing that is news."""
+    node = document.places.get(("name",))
+    if node is None or node.text != document.name or document.name == name:
+        return None
+    message = f"The file names the pipeline `{document.name}`, and this one is `{name}`. Change `name`."
+    return Problem(message, "name", node.line, node.column)
 
 
 def _tasks(root: Node) -> tuple[TaskOutline, ...]:

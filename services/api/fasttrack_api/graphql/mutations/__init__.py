@@ -7,6 +7,7 @@ from typing import Any
 import strawberry
 
 from .access import AccountWrites, MemberWrites
+from .drafts import DraftWrites
 from .jobs import JobWrites
 from .operations import OperationWrites
 from .pipelines import PipelineWrites
@@ -19,7 +20,9 @@ from .tokens import TokenWrites
     description="Everything that can be done. Each takes one input and answers what it did, with `errors` as data: "
     "empty when it was done, and nothing was changed otherwise."
 )
-class Mutation(PipelineWrites, JobWrites, ProjectWrites, OperationWrites, MemberWrites, AccountWrites, TokenWrites):
+class Mutation(
+    PipelineWrites, DraftWrites, JobWrites, ProjectWrites, OperationWrites, MemberWrites, AccountWrites, TokenWrites
+):
     """The root of writes."""
 
 
