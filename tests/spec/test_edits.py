@@ -7,9 +7,10 @@ import difflib
 import pytest
 
 from fasttrack.errors import InvalidInput, InvalidPipeline, NotFound
-from fasttrack.spec import load, to_yaml
+from fasttrack.spec import edit_file, load, to_yaml
 from fasttrack.spec.edit import AddTask, ChangeTask, Connect, DeleteTask, Disconnect, DuplicateTask, Edit, apply
 from fasttrack.spec.outline import outline
+from fasttrack.spec.source import Node, read_tree
 
 FILE = """\
 # Tunes a model.
@@ -298,3 +299,27 @@ def test_an_outline_tells_of_another_name_and_of_text_that_is_no_yaml() -> None:
     assert [p.line for p in broken.problems] == [2]
     assert drawn.tasks[1].fields["environment"] == {"image": "ngc:24.09", "envs": {"EPOCHS": 3}}
     assert (drawn.tasks[2].dependencies, drawn.tasks[2].line) == (("train", "download"), 24)
+
+
+def test_an_edit_reads_no_more_than_the_task_it_is_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes an edit of 1,000 tasks cheap: the tree of the rest is moved and not read."""
+    text = "name: many\ntasks:\n" + "".join(f"- name: t{n}\n  command: date\n" for n in range(1000))
+    root, read = read_tree(text), []
+
+    def reading(text: str) -> Node:
+        read.append(text)
+        return read_tree(text)
+
+    monkeypatch.setattr(edit_file, "read_tree", reading)
+    for edit in (
+        ChangeTask("t3", {"command": "pwd"}),
+        Connect("t1", "t999"),
+        DuplicateTask("t500"),
+        AddTask({"name": "new"}, after="t7"),
+        DeleteTask("t0"),
+        ChangeTask("t1", {"name": "first"}),
+    ):
+        result = apply(text, edit, root)
+        text, root = result.text, result.root
+    assert sum(map(len, read)) < 300
+    assert read_tree(text) == root

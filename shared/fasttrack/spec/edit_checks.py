@@ -42,9 +42,6 @@ class Tasks:
             if name is not None:
                 self._places.setdefault(name, []).append(index)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._places
-
     def index(self, name: str) -> int:
         """The task of that name. :raises NotFound: there is none. :raises InvalidInput: there are several."""
         found = self._places.get(name, [])

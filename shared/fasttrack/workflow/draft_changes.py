@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..db.drafts import DraftRecord, Positions
-from ..errors import InvalidInput, InvalidPipeline
+from ..errors import InvalidInput, InvalidPipeline, NotFound, Problem
 from ..spec.document import MAX_TASKS
 from ..spec.edit import AddTask, ChangeTask, Connect, DeleteTask, Disconnect, DuplicateTask, Edit, apply
-from ..spec.edit_checks import Tasks
-from ..spec.edit_file import OpenFile, require_size
+from ..spec.edit_file import require_size
 from ..spec.edit_write import file_text
 from ..spec.outline import Outline, outline
 from ..spec.source import Node, read_tree
+from .recent_texts import RecentTexts
 
 _FARTHEST = 1_000_000
 _ASIDE = 40
-_KEPT_CHARACTERS = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +64,8 @@ class Changed:
     rewritten: bool = False
 
 
-@dataclass(slots=True)
-class _Trees:
-    """Trees of the texts that were edited last. Whoever takes one has it alone: an edit changes it."""
-
-    trees: OrderedDict[str, Node] = field(default_factory=OrderedDict)
-    size: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def take(self, text: str) -> Node | None:
-        """The tree, if it is kept; from here on it is not."""
-        with self.lock:
-            found = self.trees.pop(text, None)
-            self.size -= len(text) if found is not None else 0
-        return found
-
-    def put(self, text: str, root: Node) -> None:
-        """Keep the tree, and those used least no longer."""
-        with self.lock:
-            if text not in self.trees:
-                self.size += len(text)
-            self.trees[text] = root
-            while self.size > _KEPT_CHARACTERS:
-                self.size -= len(self.trees.popitem(last=False)[0])
-
-
-_trees = _Trees()
+_trees: RecentTexts[Node] = RecentTexts()  # an edit changes the tree: whoever needs one takes it
+_outlines: RecentTexts[Outline] = RecentTexts()  # nobody changes these; who only moves tasks compiles nothing
 
 
 def text_of(draft: DraftRecord) -> str:
@@ -101,29 +75,40 @@ def text_of(draft: DraftRecord) -> str:
 
 def change_of(draft: DraftRecord, change: Change, at: tuple[float, float] | None) -> tuple[SeenDraft, Changed | None]:
     """The draft after a change, and what is to be stored; `None`: the change comes to nothing."""
-    text = text_of(draft)
-    changed = _changed(text, draft.positions, change, at)
-    is_news = changed.text != text or changed.positions != draft.positions
+    changed = _changed(draft, change, None if at is None else _place(at))
+    is_news = changed.text != text_of(draft) or changed.positions != draft.positions
     return drawn(draft, changed), changed if is_news else None
 
 
 def drawn(draft: DraftRecord, changed: Changed) -> SeenDraft:
     """What a canvas draws of a draft with that text."""
-    root = changed.root or _trees.take(changed.text)
-    outlined, root = outline(changed.text, draft.pipeline, root)
-    if root is not None:
-        _trees.put(changed.text, root)
+    outlined = _outline(changed.text, draft.pipeline, changed.root)
     return SeenDraft(draft, changed.text, outlined, changed.task, changed.rewritten)
 
 
-def _changed(text: str, positions: Positions, change: Change, at: tuple[float, float] | None) -> Changed:
+def _outline(text: str, pipeline: str, root: Node | None = None) -> Outline:
+    if root is None and (known := _outlines.get(text, pipeline)) is not None:
+        return known
+    outlined, root = outline(text, pipeline, root or _trees.take(text))
+    _outlines.put(outlined, text, pipeline)
+    if root is not None:
+        _trees.put(root, text)
+    return outlined
+
+
+def _changed(draft: DraftRecord, change: Change, at: tuple[float, float] | None) -> Changed:
+    text, positions = text_of(draft), draft.positions
     if isinstance(change, SaveText):
         return Changed(_storable(change.text), positions)
     if isinstance(change, MoveTasks):
-        return _moved(text, positions, change)
-    if at is not None:
-        _require_place(at)
-    edited = apply(text, change, _tree(text))
+        return Changed(
+            text, _moved(draft, change), task=next(iter(change.positions)) if len(change.positions) == 1 else None
+        )
+    try:
+        root = _trees.take(text) or read_tree(text)
+    except InvalidPipeline as error:
+        raise _unreadable(error.problems) from None
+    edited = apply(text, change, root)
     places = dict(positions)
     match change:
         case AddTask() if at is not None:
@@ -131,38 +116,34 @@ def _changed(text: str, positions: Positions, change: Change, at: tuple[float, f
         case ChangeTask(task) if task != edited.task and task in places:
             places[edited.task] = places.pop(task)
         case DuplicateTask(task) if at is not None or task in places:
-            x, y = at or (places[task][0] + _ASIDE, places[task][1] + _ASIDE)
-            places[edited.task] = (x, y)
+            places[edited.task] = at or _place((places[task][0] + _ASIDE, places[task][1] + _ASIDE))
         case DeleteTask(task):
             places.pop(task, None)
     return Changed(edited.text, places, edited.root, edited.task, edited.rewritten)
 
 
-def _tree(text: str) -> Node:
-    try:
-        return _trees.take(text) or read_tree(text)
-    except InvalidPipeline as error:
-        raise InvalidInput(
-            f"the text is not YAML, so its tasks cannot be edited one by one; save a text that is. {error.problems[0]}"
-        ) from None
+def _moved(draft: DraftRecord, change: MoveTasks) -> Positions:
+    outlined = _outline(text_of(draft), draft.pipeline)
+    if not outlined.is_readable:
+        raise _unreadable(outlined.problems)
+    names = {task.name for task in outlined.tasks}
+    if missing := next((name for name in change.positions if name not in names), None):
+        raise NotFound(f"there is no task `{missing[:80]}`")
+    places = {**draft.positions, **{name: _place(place) for name, place in change.positions.items()}}
+    # Those of tasks that are gone stay, as a task may come back with the text, but not without end.
+    return places if len(places) <= MAX_TASKS else {name: place for name, place in places.items() if name in names}
 
 
-def _moved(text: str, positions: Positions, change: MoveTasks) -> Changed:
-    file = OpenFile(text, _tree(text))
-    tasks = Tasks(file)
-    places = dict(positions)
-    for name, place in change.positions.items():
-        tasks.index(name)
-        _require_place(place)
-        places[name] = (round(float(place[0]), 2), round(float(place[1]), 2))
-    if len(places) > MAX_TASKS:
-        places = {name: place for name, place in places.items() if name in tasks}
-    return Changed(text, places, file.root, next(iter(change.positions)) if len(change.positions) == 1 else None)
+def _unreadable(problems: Sequence[Problem]) -> InvalidInput:
+    return InvalidInput(
+        f"the text is not YAML, so its tasks cannot be edited one by one; save a text that is. {problems[0]}"
+    )
 
 
-def _require_place(place: tuple[float, float]) -> None:
+def _place(place: tuple[float, float]) -> tuple[float, float]:
     if not all(math.isfinite(value) and abs(value) <= _FARTHEST for value in place):
         raise InvalidInput(f"a position is two numbers from -{_FARTHEST:,} to {_FARTHEST:,}")
+    return round(float(place[0]), 2), round(float(place[1]), 2)
 
 
 def _storable(text: str) -> str:
