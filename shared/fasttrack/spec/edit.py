@@ -176,14 +176,13 @@ def _edit_lines(file: OpenFile, change: _Change) -> None:
         return
     lines = file.lines()
     column = file.column(lines)
-    for index, patch in change.patches.items():
-        chunk = file.chunk(lines, column, index)
-        old = tree_of(file.tasks[index])
-        if chunk.span.entries is None:
-            raise CannotKeep
-        text = patched(chunk.text, chunk.span, old, patch)
+    grown = {}
+    for index in sorted(change.patches, reverse=True):
+        chunk, old = file.chunk(lines, column, index), tree_of(file.tasks[index])
+        text = patched(chunk.text, chunk.span, old, change.patches[index])
         if text != chunk.text:
-            file.replace(lines, chunk, index, text, merged(old, patch))
+            grown[index] = file.replace(lines, chunk, index, text, merged(old, change.patches[index]))
+    file.shift(grown)
     if change.add is not None:
         _add(file, lines, column, change)
     if change.remove is not None:

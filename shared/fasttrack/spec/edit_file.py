@@ -7,6 +7,7 @@ among the others, so only an item that changes is read again, and the places of 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from ..errors import InvalidInput, InvalidPipeline
 from .edit_spans import CannotKeep, Span, spans_of
@@ -82,14 +83,25 @@ class OpenFile:
             last += 1
         return Chunk(first, last, "\n".join(lines[first:last]), span.items[0])
 
-    def replace(self, lines: list[str], chunk: Chunk, index: int, text: str, wanted: Value) -> None:
-        """Have the task say `wanted`, which `text` has to mean. :raises CannotKeep: it does not."""
+    def replace(self, lines: list[str], chunk: Chunk, index: int, text: str, wanted: Value) -> int:
+        """Have the task say `wanted`, which `text` has to mean; by how many lines it has grown.
+
+        Those behind it are not moved yet: of many tasks, replace the last one first, then call `shift` once.
+
+        :raises CannotKeep: the text does not mean it.
+        """
         body = _as_others(lines, text)
-        new = self._read(body, chunk.first, index, wanted)
+        self.tasks[index] = self._read(body, chunk.first, index, wanted)
         lines[chunk.first : chunk.last] = body
-        grown = len(body) - (chunk.last - chunk.first)
-        self.tasks[index] = new
-        self.move(index + 1, grown)
+        return len(body) - (chunk.last - chunk.first)
+
+    def shift(self, grown: Mapping[int, int]) -> None:
+        """Tasks have grown by these numbers of lines: move what stands behind each."""
+        total = 0
+        for index in range(min(grown, default=0), len(self.tasks)):
+            _relocate(self.tasks[index], total, None)
+            total += grown.get(index, 0)
+        self._move_rest(total)
 
     def insert(self, lines: list[str], at: int, index: int, text: str, wanted: Value) -> None:
         """Put a task before line `at`, as the one with that index. :raises CannotKeep: the text does not mean it."""
@@ -125,8 +137,9 @@ class OpenFile:
         """The tasks from that index on, and what follows them, stand that many lines lower."""
         for place in range(index, len(self.tasks)):
             _relocate(self.tasks[place], lines, place if places else None)
-        if not lines:
-            return
+        self._move_rest(lines)
+
+    def _move_rest(self, lines: int) -> None:
         listed = self._listed
         assert listed is not None
         assert isinstance(self.root.value, dict)
@@ -205,6 +218,8 @@ def _indent(line: str) -> int:
 
 
 def _relocate(node: Node, lines: int, index: int | None) -> None:
+    if not lines and index is None:
+        return
     waiting = [node]
     while waiting:
         node = waiting.pop()

@@ -26,6 +26,8 @@ def _rank(key: str) -> float:
 def patched(text: str, task: Span, old: dict[str, Value], patch: Mapping[str, Any]) -> str:
     """The text of a task after the patch. :raises CannotKeep: it cannot be edited where it stands."""
     patcher = _Patcher(text)
+    if task.entries is None:
+        raise CannotKeep
     if task.is_flow:
         patcher.replace(task.start, task.end, patcher.flow_map(task, old, patch))
     else:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import strawberry
 from strawberry.scalars import JSON
@@ -57,25 +57,18 @@ class Draft:
     problems: list[PipelineProblem] = strawberry.field(
         description="Everything that is wrong with it, errors and warnings, in the order of the file."
     )
-    tasks: list[DraftTask] = strawberry.field(
-        description="Its tasks in the order of the file, those that have a name; none when it is not YAML.",
-        metadata={"size": 100},
-    )
-    graph: JSON = strawberry.field(
-        description="Its graph to be drawn: `name`, `layer`, `row`, `edges`, `layers`, `rows` as in `Job.graph`, by the "
-        "places of `tasks`; names that no task has are left out."
-    )
     positions: JSON = strawberry.field(
         description="Where tasks stand on the canvas, `[x, y]` by name; those that nobody put anywhere are not in it."
     )
     updated_by: str | None = strawberry.field(description="Who changed it last; null: no draft is begun.")
     updated_at: datetime | None = strawberry.field(description="When it was changed last; null: no draft is begun.")
 
+    seen: strawberry.Private[SeenDraft]
+
     @classmethod
     def of(cls, seen: SeenDraft) -> Draft:
         """As the schema shows it."""
         draft, outline = seen.draft, seen.outline
-        positions: Any = {name: list(place) for name, place in draft.positions.items()}
         return cls(
             revision=draft.revision,
             is_begun=draft.is_begun,
@@ -84,21 +77,39 @@ class Draft:
             is_readable=outline.is_readable,
             is_valid=outline.is_valid,
             problems=[PipelineProblem.of(problem) for problem in outline.problems],
-            tasks=[
-                DraftTask(
-                    name=task.name,
-                    dependencies=list(task.dependencies),
-                    line=task.line,
-                    fields=task.fields,  # type: ignore[arg-type]
-                    position=positions.get(task.name),
-                )
-                for task in outline.tasks
-            ],
-            graph=outline_of(graph_of_draft(outline.tasks)),  # type: ignore[arg-type]
-            positions=positions,
+            positions={name: list(place) for name, place in draft.positions.items()},  # type: ignore[arg-type]
             updated_by=draft.updated_by,
             updated_at=draft.updated_at,
+            seen=seen,
         )
+
+    @strawberry.field(
+        description="Its tasks in the order of the file, those that have a name; none when it is not YAML.",
+        metadata={"size": 100},
+    )
+    def tasks(self) -> list[DraftTask]:
+        """Its tasks."""
+        positions = self.seen.draft.positions
+        return [
+            DraftTask(
+                name=task.name,
+                dependencies=list(task.dependencies),
+                line=task.line,
+                fields=task.fields,  # type: ignore[arg-type]
+                position=list(positions[task.name]) if task.name in positions else None,
+            )
+            for task in self.seen.outline.tasks
+        ]
+
+    @strawberry.field(
+        description="Its graph to be drawn: `name`, `layer`, `row`, `edges`, `layers`, `rows` as in `Job.graph`, by the "
+        "places of `tasks`; names that no task has are left out.",
+        metadata={"cost": 10},
+    )
+    async def graph(self) -> JSON:
+        """Its graph."""
+        graph = await asyncio.to_thread(graph_of_draft, self.seen.outline.tasks)
+        return outline_of(graph)  # type: ignore[return-value]
 
 
 def graph_of_draft(tasks: Sequence[TaskOutline]) -> Graph:
