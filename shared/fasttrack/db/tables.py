@@ -133,6 +133,21 @@ pipeline_version = Table(
     UniqueConstraint("pipeline_id", "number"),
 )
 
+pipeline_draft = Table(
+    "pipeline_draft",
+    metadata,
+    # The row stays when its draft is published or discarded, so that a revision never comes to mean another text.
+    Column("pipeline_id", Uuid, ForeignKey("pipeline.id"), primary_key=True),
+    Column("revision", Integer, nullable=False),  # one more with every change
+    Column("source", Text),  # NULL: no draft is begun
+    Column("base_version", Integer),  # the newest version when it was begun, 0 if there was none
+    Column("positions", JSONB),  # task -> [x, y]: where it stands on the canvas; no part of the file
+    Column("published_positions", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("updated_by", Text, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    CheckConstraint("num_nonnulls(source, base_version, positions) IN (0, 3)", name="begun"),
+)
+
 job = Table(
     "job",
     metadata,

@@ -31,6 +31,7 @@ KINDS: dict[str, str] = {
 """Every name a kind of task ever had, and its newest."""
 
 _DEFAULTS_OF_TASKS = ("resources", "resource_opts", "mounts")
+_COMMON = ("scaling-group", "image", "project")
 
 
 def normalise(root: Node, findings: Findings) -> None:
@@ -45,6 +46,29 @@ def normalise(root: Node, findings: Findings) -> None:
     _from_25_15(root, findings)
 
 
+def is_of_prototype(root: Node) -> bool:
+    """Whether the file states things once for all tasks, or uses a word of 2022: an edit of one task touches others."""
+    common = _child(root, "environment")
+    return (
+        any(_child(root, key) is not None for key in _DEFAULTS_OF_TASKS)
+        or any(_child(common, key) is not None for key in _COMMON)
+        or any(_child(_child(task, "resources"), "memory") is not None for task in _tasks(root))
+    )
+
+
+def speaks_newest(root: Node) -> bool:
+    """Whether the file is in the newest form already: `normalise` leaves its tree as it is."""
+    owner = _child(root, "ownership")
+    scope = _child(owner, "scope")
+    kinds = (_child(task, "type") for task in _tasks(root))
+    return (
+        not is_of_prototype(root)
+        and _child(owner, "domain_name") is None
+        and (scope is None or scope.value != "personal")
+        and all(kind is None or KINDS.get(kind.text or "", kind.text) == kind.text for kind in kinds)
+    )
+
+
 def _from_prototype(root: Node, findings: Findings) -> None:
     """2022: `memory`; image, resource group, resources and mounts stated once for all tasks."""
     for holder in (root, *_tasks(root)):
@@ -53,7 +77,7 @@ def _from_prototype(root: Node, findings: Findings) -> None:
             _rename(resources, "memory", "mem", findings)
     defaults = {key: _take(root, key) for key in _DEFAULTS_OF_TASKS}
     environment = _child(root, "environment")
-    common = {key: _take(environment, key) for key in ("scaling-group", "image", "project")}
+    common = {key: _take(environment, key) for key in _COMMON}
     for task in _tasks(root):
         for key, default in defaults.items():
             if default is not None:

@@ -61,7 +61,8 @@ _TASK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _PARAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
 
-def _task_name(name: str) -> str:
+def require_task_name(name: str) -> str:
+    """The name. :raises ValueError: no task can have it, with a sentence that says what would be right."""
     if not _TASK_NAME.match(name):
         better = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:64]
         remedy = f" `{better}` would do." if better else ""
@@ -247,7 +248,7 @@ TaskType = Literal["custom", "deployment", "Import from GitHub", "Import from Gi
 class TaskSpec(Part):
     """One task."""
 
-    name: Annotated[str, AfterValidator(_sentence(_task_name))]
+    name: Annotated[str, AfterValidator(_sentence(require_task_name))]
     description: str = ""
     type: TaskType = "custom"
     dependencies: list[str] = Field(

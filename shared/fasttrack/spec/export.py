@@ -29,7 +29,7 @@ def to_yaml(document: Document, generation: Generation = NEWEST) -> str:
     """
     tree = for_generation(canonical_tree(document), generation)
     return str(
-        yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=False)
+        yaml.dump(tree, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=False)
     )
 
 
@@ -183,14 +183,15 @@ _BLOCK = re.compile(
 _BLANK_LINE_END = re.compile(r"[ \t]+(?:\n|\Z)")
 
 
-class _Dumper(yaml.CSafeDumper):
+class Dumper(yaml.CSafeDumper):
     """Shows many lines as a block, and quotes what either version of YAML would take for something other than text."""
 
     def ignore_aliases(self, data: Any) -> bool:
+        """A value that occurs twice is written twice: files have no anchors."""
         return True
 
 
-def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: Dumper, text: str) -> yaml.ScalarNode:
     style = None
     if "\n" in text and _BLOCK.match(text) and not _BLANK_LINE_END.search(text) and not text.endswith("\n\n"):
         style = "|"
@@ -201,4 +202,4 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_Dumper.add_representer(str, _represent_text)
+Dumper.add_representer(str, _represent_text)

@@ -98,8 +98,22 @@ def document_from_json(data: Mapping[str, Any]) -> Document:
     return document
 
 
+def examine(root: Node) -> tuple[Document | None, Findings]:
+    """What a tree that was read says, as far as it can be understood, and all that is wrong with it by both stages.
+
+    The tree is brought into the newest form in place; parts of the document that are wrong have their defaults.
+    """
+    document, damaged, findings = _interpret(root)
+    if document is not None:
+        compile_into(document, findings, damaged)
+    return document, findings
+
+
 def _read(text: str | bytes) -> tuple[Document | None, frozenset[Path], Findings]:
-    root = read_tree(text)
+    return _interpret(read_tree(text))
+
+
+def _interpret(root: Node) -> tuple[Document | None, frozenset[Path], Findings]:
     findings = Findings()
     if not isinstance(root.value, dict):
         findings.add(

@@ -59,6 +59,17 @@ WRITES: dict[str, dict[str, Any]] = {
     "unshareTemplate": {"pipelineId": "PIPELINE"},
     "pausePipeline": {"pipelineId": "PIPELINE"},
     "resumePipeline": {"pipelineId": "PIPELINE"},
+    "saveDraft": {"pipelineId": "PIPELINE", "yaml": "name: other"},
+    "addTask": {"pipelineId": "PIPELINE", "fields": {"name": "b"}},
+    "changeTask": {"pipelineId": "PIPELINE", "task": "a", "fields": {"command": "date"}},
+    "moveTask": {"pipelineId": "PIPELINE", "task": "a", "position": {"x": 1, "y": 2}},
+    "moveTasks": {"pipelineId": "PIPELINE", "positions": [{"task": "a", "x": 3, "y": 4}]},
+    "duplicateTask": {"pipelineId": "PIPELINE", "task": "a"},
+    "deleteTask": {"pipelineId": "PIPELINE", "task": "a"},
+    "connectTasks": {"pipelineId": "PIPELINE", "fromTask": "a", "toTask": "a"},
+    "disconnectTasks": {"pipelineId": "PIPELINE", "fromTask": "a", "toTask": "a"},
+    "publishDraft": {"pipelineId": "PIPELINE"},
+    "discardDraft": {"pipelineId": "PIPELINE"},
     "runPipeline": {"pipelineId": "PIPELINE"},
     "rerunJob": {"jobId": "JOB"},
     "cancelJob": {"jobId": "JOB"},
@@ -93,6 +104,22 @@ RIGHT = {
     "unshareTemplate": Role.EDITOR,
     "pausePipeline": Role.EDITOR,
     "resumePipeline": Role.EDITOR,
+    **dict.fromkeys(
+        (
+            "saveDraft",
+            "addTask",
+            "changeTask",
+            "moveTask",
+            "moveTasks",
+            "duplicateTask",
+            "deleteTask",
+            "connectTasks",
+            "disconnectTasks",
+            "publishDraft",
+            "discardDraft",
+        ),
+        Role.EDITOR,
+    ),
     "runPipeline": Role.EDITOR,
     "rerunJob": Role.EDITOR,
     "cancelJob": Role.EDITOR,
@@ -128,8 +155,8 @@ EVERYWHERE: dict[str, dict[str, Any]] = {
 """What superadmins do alone."""
 ORDER = [Role.VIEWER, Role.EDITOR, Role.OPERATOR, Role.ADMIN]
 TABLES = (
-    "project", "pipeline", "pipeline_version", "job", "event", "concurrency_limit", "secret", "account", "member", "token",
-    "domain_admin", "stored_operation", "template",
+    "project", "pipeline", "pipeline_version", "pipeline_draft", "job", "event", "concurrency_limit", "secret", "account",
+    "member", "token", "domain_admin", "stored_operation", "template",
 )  # fmt: skip
 
 

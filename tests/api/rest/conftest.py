@@ -21,7 +21,7 @@ from tests.factories import a_file
 YAML = {"Content-Type": "application/yaml"}
 
 TABLES = (
-    "project", "pipeline", "pipeline_version", "job", "task_instance", "attempt", "event", "secret", "idempotency",
+    "project", "pipeline", "pipeline_version", "pipeline_draft", "job", "task_instance", "attempt", "event", "secret", "idempotency",
     "concurrency_limit", "account", "member", "domain_admin", "token",
 )  # fmt: skip
 

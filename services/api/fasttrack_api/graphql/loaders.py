@@ -10,7 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
@@ -18,6 +18,7 @@ from strawberry.dataloader import DataLoader
 from fasttrack.db import Db
 from fasttrack.db.accounts import Account
 from fasttrack.db.audit import AuditEntry
+from fasttrack.db.drafts import DraftRecord, load_drafts, load_positions
 from fasttrack.db.instances import (
     AttemptListing,
     InstanceListing,
@@ -113,6 +114,8 @@ class Loaders:
         self.standings: DataLoader[UUID, list[Standing] | None] = self._of(load_standings)
         self.templates: DataLoader[UUID, Template | None] = self._of(lambda db, ks: load_templates(db, caller, ks))
         self.templates_of: DataLoader[UUID, StoredTemplate | None] = self._of(load_templates_of)
+        self.drafts: DataLoader[UUID, DraftRecord | None] = self._of(load_drafts)
+        self.positions: DataLoader[UUID, dict[str, Any] | None] = self._of(load_positions)
         self.sources: DataLoader[UUID, str | None] = self._of(load_sources)
         self.compiled: DataLoader[UUID, Pipeline | None] = self._of_versions(_COMPILED, load_specs, compile_spec)
         self.graphs: DataLoader[UUID, Graph | None] = self._of_versions(_GRAPHS, load_graphs, lay_out)

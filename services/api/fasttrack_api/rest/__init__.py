@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from . import (
     accounts,
     audit,
+    drafts,
     events,
     exports,
     health,
@@ -20,6 +21,7 @@ from . import (
 
 ROUTERS: tuple[APIRouter, ...] = (
     pipelines.router,
+    drafts.router,
     runs.router,
     jobs.router,
     events.router,

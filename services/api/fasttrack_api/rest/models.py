@@ -109,6 +109,16 @@ class Published(BaseModel):
     warnings: list[Finding]
 
 
+class Draft(BaseModel):
+    """What saving a draft gave."""
+
+    model_config = example(revision=7, base_version=3, is_valid=True, problems=[])
+    revision: int = Field(description="One more with every change, never used twice.")
+    base_version: int = Field(description="The version it began from, 0 for none.")
+    is_valid: bool = Field(description="Whether it could be published: it has no error.")
+    problems: list[Finding]
+
+
 class RunBody(BaseModel):
     """What a run asks for."""
 

@@ -31,8 +31,8 @@ YAML = "application/yaml"
 _YAML_TYPES = frozenset({YAML, "application/x-yaml", "text/yaml", "text/x-yaml"})
 _TAG = re.compile(r'"v(\d{1,9})"\Z')
 _SOURCE = "name: train\ntasks:\n  - name: fit\n    type: custom\n    command: python fit.py\n"
-_IN_YAML: Any = {YAML: {"schema": {"type": "string"}, "examples": {"file": {"value": _SOURCE}}}}
-_EITHER: dict[int | str, dict[str, Any]] = {200: {"description": "As JSON, or as YAML.", "content": _IN_YAML}}
+IN_YAML: Any = {YAML: {"schema": {"type": "string"}, "examples": {"file": {"value": _SOURCE}}}}
+_EITHER: dict[int | str, dict[str, Any]] = {200: {"description": "As JSON, or as YAML.", "content": IN_YAML}}
 Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="The version's number.", examples=[3])]
 
 
@@ -72,7 +72,7 @@ async def read_pipeline(
     "/{pipeline}",
     summary="Publish a pipeline file",
     responses={201: {"description": "A new version.", "model": models.Published}},
-    openapi_extra={"requestBody": {"required": True, "content": _IN_YAML}},
+    openapi_extra={"requestBody": {"required": True, "content": IN_YAML}},
 )
 async def put_pipeline(
     call: OfCaller,
@@ -89,7 +89,7 @@ async def put_pipeline(
     A file that means the same as the newest version makes none: 200 instead of 201.
     """
     expected = _expected(if_match, if_none_match)
-    text = await _yaml_body(request)
+    text = await yaml_body(request)
     # A large file takes a second: beside the event loop, and with no transaction open. What is wrong with it is said here.
     loaded = await asyncio.to_thread(spec.load_pipeline, text)
 
@@ -188,7 +188,8 @@ async def _where_to_publish(db: Db, call: Call, what: str, project: str | None, 
     return where
 
 
-async def _yaml_body(request: Request) -> bytes:
+async def yaml_body(request: Request) -> bytes:
+    """The body of a request. :raises HTTPException: 415: it is not YAML by its media type."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _YAML_TYPES:
         raise HTTPException(415, f"this address takes a body of {YAML}")

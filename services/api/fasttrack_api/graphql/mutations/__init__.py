@@ -8,6 +8,7 @@ import strawberry
 
 from .access import AccountWrites, MemberWrites
 from .catalog import CatalogWrites
+from .drafts import DraftWrites
 from .jobs import JobWrites
 from .operations import OperationWrites
 from .pipelines import PipelineWrites
@@ -21,7 +22,15 @@ from .tokens import TokenWrites
     "empty when it was done, and nothing was changed otherwise."
 )
 class Mutation(
-    PipelineWrites, JobWrites, ProjectWrites, OperationWrites, MemberWrites, AccountWrites, TokenWrites, CatalogWrites
+    PipelineWrites,
+    DraftWrites,
+    CatalogWrites,
+    JobWrites,
+    ProjectWrites,
+    OperationWrites,
+    MemberWrites,
+    AccountWrites,
+    TokenWrites,
 ):
     """The root of writes."""
 

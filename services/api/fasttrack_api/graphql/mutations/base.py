@@ -12,12 +12,13 @@ from fasttrack.db import Db
 from fasttrack.db.listings import JobListing, PipelineListing, ProjectListing, load_jobs, load_pipelines, load_projects
 from fasttrack.domain.access import Permission
 from fasttrack.domain.job import ParamValue
-from fasttrack.errors import Conflict, FastTrackError, InvalidInput, InvalidPipeline, NotFound, Problem, Severity
+from fasttrack.errors import Conflict, FastTrackError, InvalidInput, InvalidPipeline, NotFound
 from fasttrack.ids import JobId, ProjectId
 
 from ..context import Context
 from ..errors import public_of
 from ..ids import Kind, require_id
+from ..types.common import PipelineProblem as PipelineProblem
 
 T = TypeVar("T")
 _LARGEST = 2**53  # integers that every client can read
@@ -37,28 +38,6 @@ class MutationError:
     )
     retryable: bool = strawberry.field(description="Whether the same call may succeed later without a change.")
     cause: strawberry.Private[Exception]
-
-
-@strawberry.type(description="One thing that is wrong with a pipeline file.")
-class PipelineProblem:
-    """Of a file."""
-
-    message: str = strawberry.field(description="What is wrong and what would be right.")
-    path: str = strawberry.field(description="Where, such as `tasks[2].resources.cpu`; empty: the file as a whole.")
-    line: int | None = strawberry.field(description="Its line, from 1; null when it belongs to no place.")
-    column: int | None = strawberry.field(description="Its column, from 1; null when it belongs to no place.")
-    severity: Severity = strawberry.field(description="How bad it is.")
-
-    @classmethod
-    def of(cls, problem: Problem) -> PipelineProblem:
-        """As the schema shows it."""
-        return cls(
-            message=problem.message,
-            path=problem.path,
-            line=problem.line or None,
-            column=problem.column or None,
-            severity=problem.severity,
-        )
 
 
 class BadInput(InvalidInput):

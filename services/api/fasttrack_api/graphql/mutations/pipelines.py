@@ -147,7 +147,7 @@ class PipelineWrites:
                 raise
 
         done, errors = await tried(checked)
-        return await _published(info, done, problems, errors)
+        return await published_payload(info, done, problems, errors)
 
     @strawberry.mutation(
         description="Look at a file: everything that is wrong with it, and what it says. Stores nothing.",
@@ -198,7 +198,7 @@ class PipelineWrites:
             return published, (await load_versions(db, None, [published.version.id]))[published.version.id]
 
         done, errors = await tried(lambda: context.writing(work))
-        return await _published(info, done, (), errors)
+        return await published_payload(info, done, (), errors)
 
     @strawberry.mutation(
         description="Have a pipeline start nothing, jobs to come included; what runs goes on. Repeatable. Needs RUN."
@@ -234,12 +234,13 @@ async def _set_paused(info: Info, input: PipelineInput, *, paused: bool) -> Pipe
     return PipelinePayload(pipeline=done[0], errors=[])
 
 
-async def _published(
+async def published_payload(
     info: Info,
     done: tuple[Published, VersionListing] | None,
     problems: tuple[Problem, ...],
     errors: list[MutationError],
 ) -> PublishPipelinePayload:
+    """The payload of a publication, or of why there was none."""
     if done is None:
         return PublishPipelinePayload(problems=[PipelineProblem.of(p) for p in problems], errors=errors)
     published, version = done

@@ -7,7 +7,7 @@ from datetime import datetime
 import strawberry
 
 from fasttrack.domain.states import InstanceState, JobState
-from fasttrack.errors import InvalidInput
+from fasttrack.errors import InvalidInput, Problem, Severity
 
 
 @strawberry.interface(description="Something with a global id, which `node` finds again.")
@@ -49,6 +49,28 @@ def require_moment(moment: datetime | None) -> None:
         raise InvalidInput("a time needs its zone, such as 2026-11-24T09:00:00Z")
     if moment is not None and not 1970 < moment.year < 9999:
         raise InvalidInput("a time is later than 1970, and earlier than 9999")
+
+
+@strawberry.type(description="One thing that is wrong with a pipeline file.")
+class PipelineProblem:
+    """Of a file."""
+
+    message: str = strawberry.field(description="What is wrong and what would be right.")
+    path: str = strawberry.field(description="Where, such as `tasks[2].resources.cpu`; empty: the file as a whole.")
+    line: int | None = strawberry.field(description="Its line, from 1; null when it belongs to no place.")
+    column: int | None = strawberry.field(description="Its column, from 1; null when it belongs to no place.")
+    severity: Severity = strawberry.field(description="How bad it is.")
+
+    @classmethod
+    def of(cls, problem: Problem) -> PipelineProblem:
+        """As the schema shows it."""
+        return cls(
+            message=problem.message,
+            path=problem.path,
+            line=problem.line or None,
+            column=problem.column or None,
+            severity=problem.severity,
+        )
 
 
 def seconds(start: datetime | None, end: datetime | None) -> float | None:

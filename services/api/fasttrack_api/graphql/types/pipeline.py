@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import strawberry
+from strawberry.scalars import JSON
 
 from fasttrack.db.listings import JobFilter as Wanted
 from fasttrack.db.listings import PipelineListing, list_versions_of
 from fasttrack.errors import NotFound
+from fasttrack.workflow.drafts import see
 from fasttrack.workflow.templates import of_stored
 
 from ..context import Info
 from ..ids import Kind, to_global
 from ..paging import After, Before, Connection, First, Last, Listing
 from .common import Node
+from .draft import Draft
 from .enums import OriginKind
 from .job import Job, JobConnection
 from .listing import Filter, jobs_page
@@ -153,6 +156,24 @@ class Pipeline(Node):
         async with info.context.reading() as db:
             page = await list_versions_of(db, self.record.id, window)
         return VersionConnection(**_VERSIONS.parts(page, window, Version.of, lambda v: (v.number,)))
+
+    @strawberry.field(
+        description="Its draft, which all its editors share; while none is begun, what one would begin with.",
+        metadata={"cost": 100},
+    )
+    async def draft(self, info: Info) -> Draft:
+        """Its draft."""
+        found = await info.context.loaders.drafts.load(self.record.id)
+        assert found is not None
+        return Draft.of(await see(found))
+
+    @strawberry.field(
+        description="Where its tasks stood on the canvas when a draft was last published, `[x, y]` by name; tasks that "
+        "nobody put anywhere are not in it."
+    )
+    async def positions(self, info: Info) -> JSON:
+        """The places of its tasks."""
+        return await info.context.loaders.positions.load(self.record.id) or {}  # type: ignore[return-value]
 
     @strawberry.field(description="Its newest job; null if it has none, or that one is not kept any more.")
     async def last_job(self, info: Info) -> Job | None:
