@@ -91,7 +91,10 @@ class Pipeline(Node):
         window = _VERSIONS.window(first, after, last, before, most=info.context.page_size)
         async with info.context.reading() as db:
             page = await list_versions_of(db, self.record.id, window)
-        return VersionConnection(**_VERSIONS.parts(page, window, Version.of, lambda v: (v.number,)))
+        return VersionConnection(
+            **_VERSIONS.parts(page, window, Version.of, lambda v: (v.number,)),
+            total_count=self.record.latest_version,  # they are numbered from 1, and none is ever removed
+        )
 
     @strawberry.field(description="Its newest job; null if it has none, or that one is not kept any more.")
     async def last_job(self, info: Info) -> Job | None:
