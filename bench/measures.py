@@ -102,6 +102,11 @@ TARGETS = (
     Target("W8", "longest_pass_ms", 100),
     Target("W8", "tasks_per_s", 1000),
     Target("W8", "peak_mb", 500),
+    Target("W9", "50 jobs with 6 fields, CPU", 10),
+    Target("W9", "1,000 instances in ten pages, CPU", 150),
+    Target("W9", "packed graph of 1,000 tasks, CPU", 10),
+    Target("W9", "layout of 10,000 tasks, CPU", 100),
+    Target("W9", "dearest refusal of the zoo, CPU", 100),
     Target("W1-local", "ms_per_hop", 14),
     Target("W3-local", "tasks_per_s", 150),
 )

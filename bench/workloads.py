@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from . import floor, graphs
+from .api import calls
 from .board import PASSES
 from .ground import ROOT, Ground
 from .lists import lists
@@ -173,6 +174,10 @@ async def one_subscriber(stage: Stage, sizes: Sizes) -> Figures:
     return {"told_p50_ms": percentile(took, 50), "told_p99_ms": percentile(took, 99)}
 
 
+async def _called(stage: Stage, sizes: Sizes) -> Figures:
+    return await calls(stage.ground)
+
+
 async def _stored(stage: Stage, sizes: Sizes) -> Figures:
     return await lists(stage.ground, sizes.rows)
 
@@ -203,6 +208,7 @@ WORKLOADS = (
         lambda g, s: floor.grouped(g, s.big[0] * s.big[1]),
         is_repeated=False,
     ),
+    Workload("W9", "what requests cost the API, and refusals", _called, is_repeated=False),
     Workload("W1-local", "chain of 50 real processes", a_chain, lambda g, s: floor.shells(s.chain), "local"),
     Workload(
         "W3-local",

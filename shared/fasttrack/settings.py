@@ -188,9 +188,11 @@ class Settings(BaseSettings):
     api_trusted_proxies: list[str] = Field(default_factory=list)
     """Addresses whose `X-Forwarded-For` is believed, such as `["10.0.0.5"]`; empty is none."""
     api_body_limit: int = Field(default=1024 * 1024, ge=1024, le=64 * 1024 * 1024)
-    """Bytes that the body of a request may have."""
+    """Bytes that the body of a request may have, to REST and GraphQL alike."""
     api_request_timeout: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(seconds=20)
     """How long a client may take to send the head of a request, and then its body."""
+    api_docs: bool = True
+    """Whether the API describes itself to whoever asks: `/docs`, `/graphql/ui` and `/api/v1/openapi.json`."""
     api_metrics_token: SecretStr | None = None
     """Who asks for /metrics from elsewhere than loopback sends it as a bearer token; unset is loopback only."""
 
@@ -218,11 +220,11 @@ class Settings(BaseSettings):
     """GraphQL sockets that one token, or one person without a token, may hold open in one process."""
     socket_subscriptions: int = Field(default=100, ge=1, le=100_000)
     """Operations that one GraphQL socket may have open."""
+    socket_message_bytes: int = Field(default=1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    """The most bytes of one message over a GraphQL socket."""
     socket_messages_per_second: int = Field(default=100, ge=1, le=100_000)
     """Messages that a client may send over one GraphQL socket, on average over five seconds."""
 
-    api_body_bytes: int = Field(default=256 * 1024, ge=1024, le=64 * 1024**2)
-    """The most bytes of one GraphQL request."""
     api_query_tokens: int = Field(default=2000, ge=100, le=100_000)
     """The most words and signs of one GraphQL document."""
     api_query_depth: int = Field(default=12, ge=3, le=50)

@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
 from fasttrack.settings import Settings
 
 from . import auth, graphql, openapi, pages, parts, rest, streams
-from .guards import Guard
+from .guards import CrossOrigin, Guard
 from .problems import add_handlers
 from .requests import Requests
 from .strangers import Strangers
@@ -41,19 +40,21 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/api/v1/openapi.json",
+        openapi_url="/api/v1/openapi.json" if settings.api_docs else None,
         redirect_slashes=False,
     )
     add_handlers(app)
-    for router in (*rest.ROUTERS, pages.router, *graphql.routers(settings)):
+    for router in (*rest.ROUTERS, *graphql.routers(settings)):
         app.include_router(router)
-    app.mount("/static", pages.Files(), name="static")
+    if settings.api_docs:
+        app.include_router(pages.router)
+        app.mount("/static", pages.Files(), name="static")
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     # The last one that is added is the first one that a request meets.
     app.add_middleware(Strangers)
     if settings.api_cors_origins:
         app.add_middleware(
-            CORSMiddleware,
+            CrossOrigin,
             allow_origins=settings.api_cors_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=[

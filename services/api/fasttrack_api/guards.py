@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fasttrack.settings import Settings
@@ -107,6 +109,20 @@ class Guard:
             return message
 
         return bounded
+
+
+class CrossOrigin(CORSMiddleware):
+    """Lets pages of the listed origins call, and refuses the others as everything else is refused: with a problem."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer to a browser that asks whether a page may."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code == 200:
+            return answer
+        kept = {k: v for k, v in answer.headers.items() if k not in ("content-length", "content-type")}
+        said = bytes(answer.body).decode().removeprefix("Disallowed CORS ")
+        detail = f"pages may not call the API like this ({said}); origins are those of FASTTRACK_API_CORS_ORIGINS"
+        return problem(answer.status_code, "CORS_REFUSED", detail, headers=kept)
 
 
 def _too_large(limit: int) -> str:

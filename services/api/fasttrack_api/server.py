@@ -18,13 +18,13 @@ from fasttrack.errors import Conflict, InvalidInput
 from fasttrack.settings import Settings
 
 from .problems import Broken
+from .streams import end_streams
 
 log = structlog.get_logger()
 
 _MOST_HEAD = 64 * 1024
 _MOST_AT_ONCE = 4096
 _KEEP_ALIVE_SECONDS = 75
-_LARGEST_MESSAGE = 1024 * 1024
 
 
 class PortTaken(Conflict):
@@ -72,7 +72,9 @@ async def serving(
 ) -> AsyncIterator[asyncio.Task[None]]:
     """The application is served while the block runs; the task ends early only when the server fails.
 
-    :param patience: seconds that open requests get at the end; then they are cut off, streams among them.
+    At its end streams are told to come back with their cursor, and end by themselves.
+
+    :param patience: seconds that open requests get at the end; then they are cut off.
     """
     _route_logs()
     server = _Server(_config(app, settings, patience))
@@ -85,6 +87,7 @@ async def serving(
         yield task
     finally:
         ready.cancel()
+        await end_streams(app)  # first, since the server waits for them
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
 
@@ -97,7 +100,7 @@ def _config(app: ASGIApp, settings: Settings, patience: int) -> uvicorn.Config:
         app,
         http=Protocol,
         ws="websockets-sansio",
-        ws_max_size=_LARGEST_MESSAGE,
+        ws_max_size=settings.socket_message_bytes,
         lifespan="on",
         log_config=None,
         access_log=False,

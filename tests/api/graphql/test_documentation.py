@@ -51,7 +51,7 @@ async def test_a_stored_operation_is_asked_for_as_the_page_says(ask: Asking) -> 
 
 def test_the_limits_of_the_page_are_the_defaults() -> None:
     rows = re.findall(r"^\| `FASTTRACK_(API_\w+)` \| (\S+) \|", PAGE, re.M)
-    others = {"host", "port", "hosts", "cors_origins", "trusted_proxies", "body_limit", "request_timeout"}
+    others = {"host", "port", "hosts", "cors_origins", "trusted_proxies", "docs", "request_timeout"}
     others |= {"metrics_token", "open_on_loopback", "wrong_tokens"}  # of the pages on REST and on access
     here = {n for n in Settings.model_fields if n.startswith("api_") and n.removeprefix("api_") not in others}
     assert {name.lower() for name, _ in rows} == here

@@ -353,3 +353,23 @@ async def test_lists_take_the_same_number_of_statements_whatever_their_length(
     # A job of which something waits for a task asks once where its tasks stand.
     assert long == short + 1
     assert (await engine.job(many)).state is JobState.PENDING
+
+
+async def test_totals_are_told_where_they_are_stored(
+    ask: Asking, engine: Engine, statements: Callable[[], Any]
+) -> None:
+    for count in (1, 2, 3):
+        job = await engine.submit(a_file({f"t{n}": "" for n in range(count)}, "demo"))
+    query = """query($id: ID!, $f: TaskInstanceFilter) { job(id: $id) {
+      taskInstances(first: 2, filter: $f) { totalCount nodes { name } }
+      pipeline { versions(last: 1) { totalCount nodes { number } } } } }"""
+    found = (await ask(query, id=gid(Kind.JOB, job)))["job"]
+    assert (found["taskInstances"]["totalCount"], len(found["taskInstances"]["nodes"])) == (3, 2)
+    assert found["pipeline"]["versions"] == {"totalCount": 3, "nodes": [{"number": 1}]}
+    filtered = (await ask(query, id=gid(Kind.JOB, job), f={"search": "t"}))["job"]["taskInstances"]
+    assert (filtered["totalCount"], len(filtered["nodes"])) == (None, 2)
+    with statements() as with_totals:
+        await ask(query, id=gid(Kind.JOB, job))
+    with statements() as without:
+        await ask(query.replace("totalCount", ""), id=gid(Kind.JOB, job))
+    assert with_totals == without

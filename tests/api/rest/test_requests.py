@@ -233,7 +233,8 @@ async def test_only_origins_of_the_list_may_call(settings: Settings, app: FastAP
         assert (yes.status_code, yes.headers["access-control-allow-origin"]) == (200, portal)
         assert "origin" in yes.headers["vary"].lower()
         no = await client.options("/api/v1/jobs", headers={"Origin": "https://evil.example", **ask})
-        assert no.status_code == 400
+        assert (no.status_code, no.headers["content-type"]) == (400, "application/problem+json")
+        assert (no.json()["code"], "(origin)" in no.json()["detail"]) == ("CORS_REFUSED", True)
         assert "access-control-allow-origin" not in no.headers
         read = await client.get("/healthz", headers={"Origin": portal})
         assert read.headers["access-control-allow-origin"] == portal

@@ -8,7 +8,8 @@ import re
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,13 +22,14 @@ from starlette.types import ASGIApp
 
 from fasttrack.db import Database, connect
 from fasttrack.doorbell import Doorbell
-from fasttrack.errors import InvalidInput
+from fasttrack.errors import InvalidInput, Unavailable
 from fasttrack.ids import ProjectId
 from fasttrack.settings import Settings
 from fasttrack_api.app import create_app
 from fasttrack_api.parts import Parts
 from fasttrack_api.server import PortTaken, address_of, listen, serving
 from tests.api.rest.conftest import problem_of
+from tests.api.streams.sockets import introduced
 from tests.cli.command_line import a_process
 from tests.waiting import eventually
 
@@ -177,6 +179,69 @@ async def test_what_a_peer_says_of_itself_is_not_believed(app: FastAPI, settings
         async with served(spy, settings, api_trusted_proxies=trusted) as (_, port), httpx.AsyncClient() as client:
             await client.get(f"http://127.0.0.1:{port}/healthz", headers={"X-Forwarded-For": "203.0.113.7"})
     assert seen == ["127.0.0.1", "203.0.113.7"]
+
+
+async def test_streams_end_by_themselves_when_the_server_does(
+    app: FastAPI, settings: Settings, project: ProjectId
+) -> None:
+    query = {"query": "subscription { events { cursor } }"}
+    async with AsyncExitStack() as stack:
+        listening = listen("127.0.0.1", 0)
+        address = address_of(listening)
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=address))
+        patience = 20  # whatever is not over by itself is waited for until the test has run out of time
+        async with serving(app, settings, listening, patience=patience):
+            feed = await stack.enter_async_context(
+                client.stream("GET", "/api/v1/events", headers={"Accept": "text/event-stream"})
+            )
+            answers = await stack.enter_async_context(
+                client.stream("POST", "/graphql", json=query, headers={"Accept": "text/event-stream"})
+            )
+            socket = await stack.enter_async_context(introduced(address))
+            await socket.subscribe(query["query"])
+            await eventually(lambda: app.state.hub.open == 3)
+            began = time.monotonic()
+        assert time.monotonic() - began < 5
+        told = (await feed.aread()).decode()
+        assert told.startswith("retry: 2000\n\n")
+        assert '\nevent: end\ndata: {"code":"UNAVAILABLE",' in "\n" + told
+        assert '"retryable":true}' in told
+        told = (await answers.aread()).decode()
+        assert '"code":"UNAVAILABLE"' in told
+        assert told.split()[-3:] == ["event:", "complete", "data:"]
+        messages = [await socket.receive() for _ in range(2)]
+        assert [m["type"] for m in messages] == ["next", "complete"]
+        assert messages[0]["payload"]["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+        assert await socket.closed() == 1012
+        with pytest.raises(Unavailable):
+            await app.state.hub.subscribe(None, None, after=None)
+
+
+async def test_a_message_over_a_socket_has_so_many_bytes(app: FastAPI, settings: Settings, project: ProjectId) -> None:
+    async with (
+        served(app, settings, socket_message_bytes=2048) as (_, port),
+        introduced(f"http://127.0.0.1:{port}") as socket,
+    ):
+        await socket.subscribe("{ viewer { name } }" + " " * 1500)
+        assert (await socket.next())["viewer"]["name"] == "owner"
+        await socket.subscribe("{ viewer { name } }" + " " * 2500, number="2")
+        assert await socket.closed() == 1009
+
+
+async def test_the_api_describes_itself_unless_it_is_told_not_to(app: FastAPI, settings: Settings) -> None:
+    pages = ("/docs", "/graphql/ui", "/api/v1/openapi.json", "/static/docs.js", "/")
+    closed_settings = settings.model_copy(update={"api_docs": False})
+    parts = replace(app.state.parts, settings=closed_settings)
+    closed = create_app(closed_settings, given=parts)
+    closed.state.parts = parts
+    for served_app, status in ((app, {200, 307}), (closed, {404})):
+        transport = httpx.ASGITransport(served_app, client=("203.0.113.9", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://fasttrack.example.com") as stranger:
+            assert {(await stranger.get(page)).status_code for page in pages} == status
+            about = (await stranger.get("/api/v1")).json()
+            assert (about["docs"], about["openapi"]) == (
+                ("/docs", "/api/v1/openapi.json") if served_app is app else (None, None)
+            )
 
 
 async def test_an_open_stream_is_cut_off_at_the_end(app: FastAPI, settings: Settings) -> None:

@@ -96,6 +96,7 @@ INIT = {"type": "connection_init"}
         ([INIT, {"type": "complete", "id": {}}], 4400),
         ([INIT, *[{"type": "subscribe", "id": "1", "payload": {"query": EVENTS}}] * 2], 4409),
         ([INIT, *[{"type": "ping"}] * 150], 4429),
+        (['{"type": "connection_init", "type": "ping"}'], 4400),
     ],
 )
 async def test_s33_what_breaks_the_protocol_closes_the_socket(

@@ -1,7 +1,8 @@
-"""GraphQL over HTTP, server-sent events and sockets: bounded bodies, POST and JSON only, problems for what is neither."""
+"""GraphQL over HTTP, server-sent events and sockets: POST and strict JSON only, problems for what is neither."""
 
 from __future__ import annotations
 
+from json import JSONDecodeError
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from strawberry.types import ExecutionResult
 from fasttrack.errors import FastTrackError
 
 from ..problems import problem
+from ..strict_json import BadJson, read_json
 from .context import Context
 from .errors import tell
 from .stored import text_for
@@ -23,15 +25,16 @@ from .stored import text_for
 class Router(GraphQLRouter[Context, None]):
     """The route of GraphQL."""
 
-    most_bytes = 256 * 1024
-
     def encode_json(self, data: object) -> bytes:
         """Ten times as fast as the standard library."""
         return orjson.dumps(data)
 
     def decode_json(self, data: str | bytes) -> object:
-        """Refuses what is nested deeply, and half characters, as wrong JSON. :raises JSONDecodeError: it is none."""
-        return orjson.loads(data)
+        """A message of a socket. :raises JSONDecodeError: it is none that is taken, such as one with a key twice."""
+        try:
+            return read_json(data.encode() if isinstance(data, str) else data)
+        except BadJson as error:
+            raise JSONDecodeError(str(error), "", 0) from None
 
     async def run(self, request: Any, context: Any = None, root_value: Any = None) -> Any:
         """Answer a request, or serve a socket."""
@@ -46,8 +49,14 @@ class Router(GraphQLRouter[Context, None]):
             return problem(error.status_code, "GRAPHQL_BAD_REQUEST", str(error.reason))
 
     def parse_json(self, data: str | bytes) -> Any:
-        """The request, with its `documentId` where the hash of a stored operation is looked for."""
-        found = super().parse_json(data)
+        """The request, with its `documentId` where the hash of a stored operation is looked for.
+
+        :raises HTTPException: 400 when it is no JSON that is taken.
+        """
+        try:
+            found = read_json(data.encode() if isinstance(data, str) else data)
+        except BadJson as error:
+            raise HTTPException(400, f"the body is not JSON that can be taken: {error}") from None
         if isinstance(found, dict) and "documentId" in found and isinstance(found.get("extensions"), dict | None):
             found["extensions"] = {**(found.get("extensions") or {}), "documentId": found["documentId"]}
         return found
@@ -83,22 +92,6 @@ class Router(GraphQLRouter[Context, None]):
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "application/json":
             return problem(415, "NOT_JSON", "the request has to be application/json")
-        if not await self._has_read(request):
-            return problem(413, "BODY_TOO_LARGE", f"a request has at most {self.most_bytes} bytes")
         if (await request.body()).lstrip()[:1] not in (b"{", b"["):
             return problem(400, "GRAPHQL_BAD_REQUEST", "the body has to be a JSON object with a `query`")
         return None
-
-    async def _has_read(self, request: Request) -> bool:
-        """Read the body, no further than its limit; whether it was within."""
-        length = request.headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self.most_bytes:
-            return False
-        parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
-            if size > self.most_bytes:
-                return False
-            parts.append(part)
-        request._body = b"".join(parts)  # where `request.body()` looks first
-        return True

@@ -172,7 +172,6 @@ class SocketRouter(Router):
             connection_init_wait_timeout=settings.socket_init_timeout,
             **options,
         )
-        self.most_bytes = settings.api_body_bytes
         self.most_operations = settings.socket_subscriptions
         self.messages_per_second = settings.socket_messages_per_second
         self._most = settings.socket_limit_per_token

@@ -68,9 +68,11 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/api/v1", summary="What answers here?")
-async def about() -> models.About:
+async def about(request: Request) -> models.About:
     """The product and its version, and where the API is described."""
-    return models.About(name="FastTrack", version=version("fasttrack"), openapi="/api/v1/openapi.json", docs="/docs")
+    is_told = Parts.of(request).settings.api_docs
+    openapi, docs = ("/api/v1/openapi.json", "/docs") if is_told else (None, None)
+    return models.About(name="FastTrack", version=version("fasttrack"), openapi=openapi, docs=docs)
 
 
 def _is_shown(request: Request, token: str) -> bool:

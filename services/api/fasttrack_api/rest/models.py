@@ -336,5 +336,7 @@ class About(BaseModel):
     model_config = example(name="FastTrack", version="0.1.0", openapi="/api/v1/openapi.json", docs="/docs")
     name: str
     version: str
-    openapi: str
-    docs: str
+    openapi: str | None = Field(
+        description="Where the description for programs is; null: the server keeps it to itself."
+    )
+    docs: str | None = Field(description="Where the description for people is; null: the server keeps it to itself.")

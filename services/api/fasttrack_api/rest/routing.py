@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -18,10 +16,7 @@ from fasttrack.errors import Forbidden
 
 from ..parts import Parts
 from ..refusals import Refusals
-
-MAX_DEPTH = 32
-MAX_VALUES = 50_000
-_BIGGEST = 2**63 - 1
+from ..strict_json import BadJson, read_json
 
 
 class Route(APIRoute):
@@ -63,85 +58,11 @@ class _StrictRequest(Request):
 
 
 def strict_json(data: bytes) -> Any:
-    """The value that the JSON text stands for.
-
-    :raises HTTPException: 400 when it is no JSON, has a key twice, numbers or characters that cannot be stored, or more
-        levels or values than anything here needs.
-    """
+    """The value that the JSON text stands for. :raises HTTPException: 400 when it is none that is taken."""
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_pairs, parse_constant=_no_number)
-        _require_storable(value)
-    except RecursionError:
-        raise _refused(f"it is nested more than {MAX_DEPTH} deep") from None
-    except UnicodeDecodeError:
-        raise _refused("it is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise _refused(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except _Unfit as error:
-        raise _refused(str(error)) from None
-    except ValueError:
-        raise _refused("it holds a number with too many digits") from None
-    return value
-
-
-class _Unfit(ValueError):
-    """JSON, but not what is taken."""
-
-
-def _refused(why: str) -> HTTPException:
-    return HTTPException(400, f"the body is not JSON that can be taken: {why}")
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Unfit(f"the key {twice[:80]!r} is there twice")
-    return made
-
-
-def _no_number(text: str) -> Any:
-    raise _Unfit(f"{text} is no number")
-
-
-def _require_storable(value: Any) -> None:
-    """Pass if every part can be stored; looked at without recursion, which a hostile body would exhaust."""
-    count = 0
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        following: list[Any] = []
-        for item in level:
-            match item:
-                case dict():
-                    following += [*item.keys(), *item.values()]
-                case list():
-                    following += item
-                case str():
-                    _require_text(item)
-                case bool() | None:
-                    pass
-                case int() if abs(item) > _BIGGEST:
-                    raise _Unfit("it holds a whole number beyond 64 bits")
-                case float() if not math.isfinite(item):
-                    raise _Unfit("it holds a number beyond what a float has")
-        count += len(following)
-        if count > MAX_VALUES:
-            raise _Unfit(f"it has more than {MAX_VALUES} values")
-        if not following:
-            return
-        level = following
-    raise _Unfit(f"it is nested more than {MAX_DEPTH} deep")
-
-
-def _require_text(text: str) -> None:
-    if "\0" in text:
-        raise _Unfit("a text holds the character NUL")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise _Unfit("a text holds half a character (a lone surrogate)") from None
+        return read_json(data)
+    except BadJson as error:
+        raise HTTPException(400, f"the body is not JSON that can be taken: {error}") from None
 
 
 def _query_names(dependant: Any) -> list[str]:

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from .access import Ended, Ticket
 from .asked import Asked, start_of
-from .hub import Hub, TooManyStreams, closing
+from .hub import Hub, TooManyStreams, closing, end_streams
 from .messages import Chunk, Message
 from .subscriber import Subscriber
 
-__all__ = ["Asked", "Chunk", "Ended", "Hub", "Message", "Subscriber", "Ticket", "TooManyStreams", "closing", "start_of"]
+__all__ = [
+    "Asked",
+    "Chunk",
+    "Ended",
+    "Hub",
+    "Message",
+    "Subscriber",
+    "Ticket",
+    "TooManyStreams",
+    "closing",
+    "end_streams",
+    "start_of",
+]

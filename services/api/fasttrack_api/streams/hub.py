@@ -38,6 +38,7 @@ log = structlog.get_logger()
 _ALL = Wanted(None)
 _PAGE = 1000
 _BACKSTOP = 1.0
+_GOING = "the server is going away: come back with the newest cursor"
 
 
 class TooManyStreams(FastTrackError):
@@ -74,6 +75,7 @@ class Hub:
         self._reader: asyncio.Task[None] | None = None
         self._ended: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
+        self._is_closed = False
         # Everyone who is behind at once would take every connection that requests need.
         self._reading = asyncio.Semaphore(max(settings.database_pool_size // 2, 1))
         self._limiter = LogLimiter()
@@ -111,6 +113,8 @@ class Hub:
         :raises CursorExpired: the cursor is of another feed, or ahead of this one, or what follows it was removed.
         :raises Unavailable: the database cannot be asked.
         """
+        if self._is_closed:
+            raise Unavailable(_GOING)
         await self._start()
         if after is not None and after.epoch != self.epoch:
             raise CursorExpired
@@ -196,9 +200,10 @@ class Hub:
         return Chunk(page.epoch, [Message(page.epoch, e) for e in page.events], page.reached)
 
     async def close(self) -> None:
-        """End every stream, saying that the server goes away, and stop reading."""
+        """End every stream, saying that the server goes away, stop reading, and begin no more."""
+        self._is_closed = True
         for stream in list(self._streams):
-            stream.end(Unavailable("the server is going away: come back with the newest cursor"))
+            stream.end(Unavailable(_GOING))
         readers = [*self._ended, *([self._reader] if self._reader else [])]
         for reader in readers:
             reader.cancel()
@@ -281,5 +286,11 @@ async def closing(app: Starlette) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        if hasattr(app.state, "hub"):
-            await app.state.hub.close()
+        await end_streams(app)
+
+
+async def end_streams(app: object) -> None:
+    """End the streams of an application, if it is one that has any, and begin no more. Safe to call again."""
+    hub = getattr(getattr(app, "state", None), "hub", None)
+    if isinstance(hub, Hub):
+        await hub.close()

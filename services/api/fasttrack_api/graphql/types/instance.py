@@ -196,3 +196,8 @@ class TaskInstance(Node):
 @strawberry.type(name="TaskInstanceConnection", description="One page of the tasks of a job.")
 class TaskInstanceConnection(LiveConnection[TaskInstance]):
     """A page."""
+
+    total_count: int | None = strawberry.field(
+        description="How many tasks the job has, whatever the page; null with a filter, as they would have to be counted: "
+        "`Job.counts` has them by state."
+    )

@@ -170,6 +170,7 @@ class Job(Node):
         return TaskInstanceConnection(
             **_INSTANCES.parts(page, window, TaskInstance.of, lambda i: (i.index,)),
             feed_cursor=str(Cursor(head.epoch, head.pos)),
+            total_count=None if wanted.states or wanted.search else self.record.tasks,
         )
 
     @strawberry.field(description="One of its tasks by name; an error with the code NOT_FOUND if there is none.")

@@ -155,7 +155,10 @@ class Pipeline(Node):
         window = _VERSIONS.window(first, after, last, before, most=info.context.page_size)
         async with info.context.reading() as db:
             page = await list_versions_of(db, self.record.id, window)
-        return VersionConnection(**_VERSIONS.parts(page, window, Version.of, lambda v: (v.number,)))
+        return VersionConnection(
+            **_VERSIONS.parts(page, window, Version.of, lambda v: (v.number,)),
+            total_count=self.record.latest_version,  # they are numbered from 1, and none is ever removed
+        )
 
     @strawberry.field(
         description="Its draft, which all its editors share; while none is begun, what one would begin with.",

@@ -37,6 +37,12 @@ class StreamEvent:
     at: datetime = described("When, by the clock of whoever decided it.")
     task: str | None = described("The name of the task it is about; null for the job itself.")
     task_instance_id: strawberry.ID | None = described("The global id of the task instance; null for the job itself.")
+    project_uuid: strawberry.ID = described("The UUID of the project, as REST uses it.")
+    pipeline_uuid: strawberry.ID = described("The UUID of the pipeline, as REST uses it.")
+    job_uuid: strawberry.ID = described("The UUID of the job, as REST uses it.")
+    task_instance_uuid: strawberry.ID | None = described(
+        "The UUID of the task instance, as REST uses it; null for the job itself."
+    )
     payload: JSON = described(
         "What belongs to it: `from`, `to`, `reason`, `attempt`, `failure`, `exit_code`, `session_id`."
     )
@@ -56,6 +62,10 @@ class StreamEvent:
             at=event.at,
             task=event.task,
             task_instance_id=strawberry.ID(to_global(Kind.TASK_INSTANCE, instance)) if instance else None,
+            project_uuid=strawberry.ID(str(event.project_id)),
+            pipeline_uuid=strawberry.ID(str(event.pipeline_id)),
+            job_uuid=strawberry.ID(str(event.job_id)),
+            task_instance_uuid=strawberry.ID(str(instance)) if instance else None,
             payload=cast("Any", event.payload),
         )
 

@@ -170,6 +170,8 @@ class Version(Node):
 class VersionConnection(Connection[Version]):
     """A page."""
 
+    total_count: int = strawberry.field(description="How many versions the pipeline has, whatever the page.")
+
 
 async def _specs(context: Context, versions: list[VersionId]) -> list[dict[str, Any]]:
     async with context.reading() as db:
