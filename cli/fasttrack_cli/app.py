@@ -32,6 +32,7 @@ from .commands import (
     retention,
     secrets,
     settings,
+    skip,
     tokens,
     validate,
 )
@@ -74,6 +75,7 @@ _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
             ("cancel", jobs.cancel),
             ("pause", control.pause),
             ("resume", control.resume),
+            ("skip", skip.skip),
             ("rerun", control.rerun),
         ),
     ),

@@ -37,6 +37,21 @@ async def test_a_job_is_paused_resumed_and_ends(stored: CommandLine, world: Worl
     assert (late.code, late.err.count("only a job that goes on can be paused")) == (5, 1)
 
 
+async def test_tasks_are_skipped_all_or_none(stored: CommandLine, world: World, demo: str) -> None:
+    job = (await stored("run", demo)).out.strip()
+    assert (await stored("skip", job, "b", "nope")).code == 3
+    tasks = json.loads((await stored("job", job, "--json")).out)["tasks"]
+    assert [t["state"] for t in tasks] == ["READY", "PENDING", "PENDING"]
+    skipped = await stored("skip", job, "b", "a", "b")
+    assert skipped.out.splitlines() == [
+        f"b of demo #1 ({job}) is skipped; it was PENDING",
+        f"a of demo #1 ({job}) is skipped; it was READY",
+    ]
+    assert json.loads((await stored("skip", job, "c", "--json")).out)["tasks"][0]["state_before"] == "READY"
+    assert await state(stored, job) == "SUCCEEDED"
+    assert world.site.ledger.created == []
+
+
 async def test_one_refusal_pauses_none(stored: CommandLine, demo: str) -> None:
     job = (await stored("run", demo)).out.strip()
     assert (await stored("pause", job, "00000000")).code == 3

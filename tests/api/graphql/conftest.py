@@ -73,6 +73,7 @@ INPUTS = {
     "cancelJob": "JobInput",
     "pauseJob": "PauseJobInput",
     "resumeJob": "JobInput",
+    "skipTaskInstance": "TaskInstanceInput",
     "createProject": "CreateProjectInput",
     "setLimit": "SetLimitInput",
     "removeLimit": "RemoveLimitInput",

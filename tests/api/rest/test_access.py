@@ -30,6 +30,7 @@ NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
     ("GET", "/api/v1/jobs"): (R, {}),
     ("GET", "/api/v1/jobs/{job}"): (R, {}),
     ("GET", "/api/v1/jobs/{job}/tasks"): (R, {}),
+    ("POST", "/api/v1/jobs/{job}/tasks/{task}/skip"): (U, {}),
     ("POST", "/api/v1/jobs/{job}/cancel"): (U, {}),
     ("POST", "/api/v1/jobs/{job}/pause"): (U, {}),
     ("POST", "/api/v1/jobs/{job}/resume"): (U, {}),
@@ -73,7 +74,7 @@ async def a_world(database: Database, project: ProjectId) -> dict[str, str]:
         return {"pipeline": str(published.pipeline.id), "job": str(made.job_id)}
 
     names = await database.run(work)
-    return names | {"number": "1", "scope": "pool", "name": "GPU", "project": str(project)}
+    return names | {"number": "1", "scope": "pool", "name": "GPU", "task": "a", "project": str(project)}
 
 
 async def send(
