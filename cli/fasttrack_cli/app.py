@@ -29,6 +29,7 @@ from .commands import (
     pools,
     projects,
     prune,
+    resources,
     retention,
     secrets,
     settings,
@@ -79,7 +80,7 @@ _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
             ("rerun", control.rerun),
         ),
     ),
-    ("Set-up", (("settings", settings.settings), ("prune", prune.prune))),
+    ("Set-up", (("settings", settings.settings), ("prune", prune.prune), ("resources", resources.resources))),
 )
 _GROUPS = (
     ("projects", "Projects, which pipelines, jobs and secrets belong to.", projects.COMMANDS),

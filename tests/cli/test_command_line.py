@@ -17,7 +17,7 @@ from tests.cli.command_line import CommandLine
 
 COMMANDS = [
     "up", "down", "scheduler", "api", "doctor", "validate", "publish", "pipelines", "versions", "diff", "restore", "export", "schema",
-    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "skip", "rerun", "settings", "prune", "projects", "pools",
+    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "skip", "rerun", "settings", "prune", "resources", "projects", "pools",
     "retention", "secrets", "accounts", "members", "tokens", "db",
 ]  # fmt: skip
 

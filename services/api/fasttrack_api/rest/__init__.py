@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from . import events, exports, health, jobs, limits, pipelines, projects, runs, secrets
+from . import events, exports, health, jobs, limits, pipelines, projects, resources, runs, secrets
 
 ROUTERS: tuple[APIRouter, ...] = (
     pipelines.router,
@@ -11,6 +11,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     projects.router,
     limits.router,
+    resources.router,
     secrets.router,
     exports.router,
     health.router,
