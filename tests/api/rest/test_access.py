@@ -39,6 +39,8 @@ NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
     ("GET", "/api/v1/projects/{project}"): (R, {}),
     ("GET", "/api/v1/resource-groups"): (R, {}),
     ("GET", "/api/v1/accelerators"): (R, {}),
+    ("GET", "/api/v1/statistics/jobs"): (R, {}),
+    ("GET", "/api/v1/pipelines/{pipeline}/task-durations"): (R, {}),
     ("GET", "/api/v1/limits"): (R, {}),
     ("PUT", "/api/v1/limits/project"): (O, {"json": {"slots": 1}}),
     ("DELETE", "/api/v1/limits/project"): (O, {}),

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from . import events, exports, health, jobs, limits, pipelines, projects, resources, runs, secrets
+from . import events, exports, health, jobs, limits, pipelines, projects, resources, runs, secrets, statistics
 
 ROUTERS: tuple[APIRouter, ...] = (
     pipelines.router,
@@ -12,6 +12,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     projects.router,
     limits.router,
     resources.router,
+    statistics.router,
     secrets.router,
     exports.router,
     health.router,
