@@ -117,6 +117,8 @@ class Settings(BaseSettings):
     """A job that is not over is looked at again after this long at the latest."""
     observe_interval: Seconds = timedelta(seconds=2)
     """How often the backend is asked for the truth about open sessions."""
+    capacity_interval: Annotated[Seconds, Field(ge=timedelta(seconds=0.05))] = timedelta(seconds=15)
+    """How often the session backend is asked what it has in all."""
     sweep_interval: Seconds = timedelta(seconds=30)
     """How often orphaned sessions are looked for."""
     settle_after: Annotated[Seconds, Field(ge=timedelta(seconds=0.1))] = timedelta(seconds=5)

@@ -17,8 +17,8 @@ from tests.cli.command_line import CommandLine
 
 COMMANDS = [
     "up", "down", "scheduler", "api", "doctor", "validate", "publish", "versions", "diff", "restore", "export", "schema",
-    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "rerun", "settings", "prune", "pipelines", "templates", "projects", "pools",
-    "retention", "secrets", "accounts", "members", "tokens", "operations", "db",
+    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "skip", "rerun", "settings", "prune", "resources", "pipelines", "templates",
+    "projects", "pools", "retention", "secrets", "accounts", "members", "tokens", "operations", "db",
 ]  # fmt: skip
 
 

@@ -37,6 +37,21 @@ async def test_a_job_is_paused_resumed_and_ends(stored: CommandLine, world: Worl
     assert (late.code, late.err.count("only a job that goes on can be paused")) == (5, 1)
 
 
+async def test_tasks_are_skipped_all_or_none(stored: CommandLine, world: World, demo: str) -> None:
+    job = (await stored("run", demo)).out.strip()
+    assert (await stored("skip", job, "b", "nope")).code == 3
+    tasks = json.loads((await stored("job", job, "--json")).out)["tasks"]
+    assert [t["state"] for t in tasks] == ["READY", "PENDING", "PENDING"]
+    skipped = await stored("skip", job, "b", "a", "b")
+    assert skipped.out.splitlines() == [
+        f"b of demo #1 ({job}) is skipped; it was PENDING",
+        f"a of demo #1 ({job}) is skipped; it was READY",
+    ]
+    assert json.loads((await stored("skip", job, "c", "--json")).out)["tasks"][0]["state_before"] == "READY"
+    assert await state(stored, job) == "SUCCEEDED"
+    assert world.site.ledger.created == []
+
+
 async def test_one_refusal_pauses_none(stored: CommandLine, demo: str) -> None:
     job = (await stored("run", demo)).out.strip()
     assert (await stored("pause", job, "00000000")).code == 3
@@ -129,3 +144,18 @@ async def test_a_task_of_an_unknown_pool_is_refused_and_nothing_is_stored(stored
     assert answer.code == 2
     assert "the project has no pool tpu; `fasttrack pools set tpu SLOTS` makes one" in answer.err
     assert json.loads((await stored("pipelines", "--json")).out)["pipelines"] == []
+
+
+async def test_resources_are_listed_with_who_uses_them(stored: CommandLine, world: World, demo: str) -> None:
+    assert "No site has told" in (await stored("resources")).err
+    world.site.room = 4
+    world.site.script("a", Script(exit_code=0))
+    assert (await stored("run", demo, "--wait", "--scheduler")).code == 0
+    table = (await stored("resources")).out
+    assert [line.split() for line in table.splitlines()][:2] == [
+        ["GROUP", "SITE", "SLOT", "CAPACITY", "USED", "WAITING", "FREE"],
+        ["default", "simulated", "cpu", "4", "0", "0", "4"],
+    ]
+    (group,) = json.loads((await stored("resources", "--json")).out)["resource_groups"]
+    assert group["slots"] == [{"name": "cpu", "capacity": 4, "used": 0, "waiting": 0, "free": 4}]
+    assert (group["name"], group["is_whole_site"], group["used_by"]) == ("default", True, [])

@@ -140,6 +140,19 @@ async def test_a_refused_session_leaves_nothing(site: TestSite, backend: Session
     assert site.executions(spec.name) == 0
 
 
+async def test_capacity_tells_what_the_site_has_whoever_uses_it(site: TestSite, backend: SessionBackend) -> None:
+    empty = await backend.capacity()
+    assert empty
+    for slots in empty.values():
+        assert slots["cpu"] == PLACES
+        assert all(amount > 0 for amount in slots.values())
+    spec = site.runs()
+    await backend.create(spec)
+    await reaches(backend, spec.name, SessionStatus.RUNNING)
+    assert await backend.capacity() == empty
+    await backend.terminate(spec.name, grace=NOW)
+
+
 async def test_terminate_ends_a_session(site: TestSite, backend: SessionBackend) -> None:
     spec = site.runs()
     await backend.create(spec)

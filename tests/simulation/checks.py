@@ -12,6 +12,7 @@ import asyncpg
 
 from fasttrack.db.feed import PLACED
 from fasttrack.domain.states import FailureClass
+from fasttrack.domain.transitions import SKIPPED_BY
 from fasttrack.ids import InstanceId, parse_session_name, session_name
 from fasttrack_scheduler.backends.base import SessionStatus
 
@@ -68,6 +69,7 @@ class Checks:
         self.needs_came_first()
         self.what_is_paused_starts_nothing()
         self.a_pause_ends_no_task()
+        self.what_is_skipped_stays_so()
         self.what_is_reused_is_not_run()
         self.sightings()
 
@@ -229,7 +231,7 @@ class Checks:
                 if row["ended_at"] and (session.ended_at is None or session.ended_at > row["ended_at"]):
                     self.violate("I13", f"{session.name} outlived job {job}, which ended at {row['ended_at']:%T}")
 
-    # -- pauses and re-runs ---------------------------------------------------------------------------------------------
+    # -- pauses, skips and re-runs ---------------------------------------------------------------------------------------------
 
     def what_is_paused_starts_nothing(self) -> None:
         """Of a job: by its history. Of a pipeline: from the answer to its pause until somebody asks for its end."""
@@ -262,6 +264,18 @@ class Checks:
             if instance["state"] == "CANCELLED" and is_by_pause and not was_cancelled:
                 self.violate("pause", f"task {instance['name']} was cancelled by a pause")
 
+    def what_is_skipped_stays_so(self) -> None:
+        """Once somebody was told so: it has no later session, and the job and whoever runs it again know."""
+        for job, task in self.people.skipped:
+            row = next(i for i in self.instances.values() if (i["job_id"], i["name"]) == (job, task))
+            is_asked_for = row["reason"] == "skipped on request" or row["reason"].startswith(SKIPPED_BY)
+            if row["state"] != "SKIPPED" or (is_asked_for and task not in self.jobs[job]["skip"]):
+                told = {k: row[k] for k in ("state", "reason")}
+                self.violate("skip", f"task {task} of job {job}, which was skipped, is {told}")
+            late = [s for s in self._sessions_of(row["id"]) if s.ended_at is None or s.ended_at > row["ended_at"]]
+            if late and self.is_promised:
+                self.violate("skip", f"{late[0].name} lived on after its task was skipped at {row['ended_at']:%T}")
+
     def what_is_reused_is_not_run(self) -> None:
         """A re-run has no session of what it reuses, and that did succeed where it says; all else runs again."""
         for key, (origin, start) in self.people.again.items():
@@ -274,6 +288,9 @@ class Checks:
                     continue
                 old = before[instance["name"]]
                 self.world.watch.seen["skipped again"] += instance["reason"] == old["reason"] == "skipped on request"
+                is_run = instance["state"] not in ("SKIPPED", "CANCELLED") or instance["attempt"]
+                if old["reason"].startswith(SKIPPED_BY) and is_run and instance["name"] != start:
+                    self.violate("re-run", f"task {instance['name']} of job {job} was skipped before, and is run")
                 if instance["reused_from"] is None:
                     continue
                 if (instance["state"], instance["attempt"]) != (_GOOD, 0) or self._sessions_of(instance["id"]):
@@ -320,10 +337,15 @@ def _is_of_time(end: Any) -> bool:
     return end["payload"].get("reason") not in ("skipped on request", "reused")
 
 
+def _is_on_request(end: Any) -> bool:
+    """Whether it counts as done without having been run."""
+    return not _is_of_time(end) or end["payload"].get("reason", "").startswith(SKIPPED_BY)
+
+
 def _holds(run_if: str, needs: Sequence[tuple[dict[str, Any], Any]]) -> bool:
     ends = [(task, end["payload"]["to"]) for task, end in needs]
     good = [
-        to == _GOOD or not _is_of_time(end) or (to == "FAILED" and task.get("continue_on_failure", False))
+        to == _GOOD or _is_on_request(end) or (to == "FAILED" and task.get("continue_on_failure", False))
         for (task, to), (_, end) in zip(ends, needs, strict=True)
     ]
     bad = [to in _BAD for _, to in ends]

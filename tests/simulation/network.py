@@ -7,10 +7,12 @@ The adapter does what any adapter of a real manager must: look a name up before 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from fasttrack.domain.resources import Slots
 from fasttrack_scheduler.backends.base import LogChunk, Observation, SessionBackendUnavailable, SessionSpec
 
 from .cluster import Cluster, NameTaken, Session
@@ -83,6 +85,9 @@ class ClusterBackend:
 
     async def logs(self, name: str, *, offset: int, limit: int) -> LogChunk:
         return await self._ask("logs", name, lambda: self.cluster.read(name, offset, limit))
+
+    async def capacity(self) -> Mapping[str, Slots]:
+        return await self._ask("capacity", "", lambda: {"default": {"cpu": Decimal(64)}})
 
     def events(self) -> AsyncIterator[str]:
         return self.wire.hints()

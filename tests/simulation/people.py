@@ -1,4 +1,4 @@
-"""Those who use the product in a world: clients that submit, cancel, pause and run again until they are answered, and a
+"""Those who use the product in a world: clients that submit, cancel, pause, skip and run again until they are answered, and a
 subscriber."""
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from fasttrack.db import Db
-from fasttrack.domain.states import JobState
+from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.errors import Conflict, InvalidRun, Unavailable
 from fasttrack.feed import Cursor, Feed
 from fasttrack.ids import JobId
-from fasttrack.workflow.control import cancel, pause, pause_pipeline, resume, resume_pipeline
+from fasttrack.workflow.control import Skipped, cancel, pause, pause_pipeline, resume, resume_pipeline, skip
 from fasttrack.workflow.rerun import plan_rerun, rerun
 from fasttrack.workflow.submit import RunRequest, submit
 
 from .loop import Life
 from .store import SimDatabase
-from .workload import Pause, Request, longest_way, one_after_the_other
+from .workload import Pause, Request, Skip, longest_way, one_after_the_other
 
 if TYPE_CHECKING:
     from .world import World
@@ -41,6 +41,8 @@ class People:
         """When a cancel was acknowledged, and the job's state before."""
         self.again: dict[str, tuple[JobId, str]] = {}
         """Re-runs by key: the job that was run again, and how."""
+        self.skipped: list[tuple[JobId, str]] = []
+        """Tasks of which somebody was told that they are not run."""
         self.paused: list[tuple[int, datetime, datetime]] = []
         """Pipelines, when their pause was acknowledged, and when somebody first asked for its end."""
         self.read: list[tuple[UUID, int]] = []
@@ -100,6 +102,8 @@ class People:
         job = self.jobs[request.key] = jobs.pop()
         if request.pause is not None:
             self._tasks.append(self.world.loop.spawn(self._pause(job, request.pause), None))
+        for wanted in request.skips:
+            self._tasks.append(self.world.loop.spawn(self._skip(job, wanted), None))
         if request.again is not None:
             self._tasks.append(self.world.loop.spawn(self._run_again(job, request), None))
         if request.cancel_after is not None:
@@ -149,6 +153,24 @@ class People:
         except Conflict:
             world.saw("too late to pause")
         world.ring(job)
+
+    async def _skip(self, job: JobId, wanted: Skip) -> None:
+        world = self.world
+        await asyncio.sleep(wanted.after)
+
+        async def work(db: Db, now: datetime) -> Skipped:
+            return await skip(db, world.project, job, wanted.task, by="ada", now=now)
+
+        try:
+            skipped = await self._insist(work)
+        except Conflict:
+            world.saw("too late to skip")
+            return
+        self.skipped.append((job, wanted.task))
+        if skipped.before is not InstanceState.SKIPPED:
+            world.saw(f"skipped while {skipped.before}")
+        for other in sorted(skipped.look_at):
+            world.ring(other)
 
     async def _pause_pipeline(self, number: int, wanted: Pause) -> None:
         world = self.world

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fasttrack.domain.states import INSTANCE_MOVES, JOB_MOVES, InstanceState, JobState
+from fasttrack.domain.transitions import SKIPPED_BY
 from fasttrack.ids import parse_session_name
 from fasttrack_scheduler.backends.base import Observation
 
@@ -45,6 +46,10 @@ SOMETIMES = frozenset(
         "run again from a task",
         "a task was reused",
         "skipped again",
+        "skipped while PENDING",
+        "skipped while READY",
+        "skipped after an attempt",
+        "too late to skip",
         "waited for a slot",
         "a limit was full",
         "a pipeline was full",
@@ -152,11 +157,11 @@ class Watch:
                 legal = target in INSTANCE_MOVES[source]  # type: ignore[index]
                 self._task_states[job, task] = target  # type: ignore[assignment]
                 self._attempts[job, task] = payload.get("attempt", self._attempts[job, task])
-                self._recognise(source, target, payload)  # type: ignore[arg-type]
+                self._recognise(source, target, payload, self._attempts[job, task])  # type: ignore[arg-type]
             if not legal or source is not at:
                 self.violate("I6", f"{kind} of {job} task {task}: {source} → {target}, and it was {at}")
 
-    def _recognise(self, source: InstanceState, target: InstanceState, payload: dict[str, Any]) -> None:
+    def _recognise(self, source: InstanceState, target: InstanceState, payload: dict[str, Any], attempt: int) -> None:
         if source is InstanceState.RUNNING and target in (InstanceState.QUEUED, InstanceState.PREPARING):
             self.seen["pre-emption"] += 1
         if source is InstanceState.STARTING and "cancelled" in payload.get("reason", ""):
@@ -167,6 +172,8 @@ class Watch:
             self.seen["waited for a slot"] += 1
         if target is InstanceState.SUCCEEDED and payload.get("reason") == "reused":
             self.seen["a task was reused"] += 1
+        if target is InstanceState.SKIPPED and attempt and payload.get("reason", "").startswith(SKIPPED_BY):
+            self.seen["skipped after an attempt"] += 1
         if "lost" in payload.get("reason", ""):
             self.seen["session lost"] += 1
 

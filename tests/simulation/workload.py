@@ -1,10 +1,10 @@
 """What people ask of one world, all drawn from the seed: a few pipelines of a few tasks, limits, jobs of them, and what is
-done to those: cancels, pauses, re-runs."""
+done to those: cancels, pauses, skips, re-runs."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -27,6 +27,8 @@ class Request:
     priority: int | None = None
     skip: tuple[str, ...] = ()
     pause: Pause | None = None
+    skips: tuple[Skip, ...] = ()
+    """Tasks that somebody skips while the job goes on."""
     again: str | None = None
     """How it is run again when it is over: `rerun`'s own words, or a task; `None` is not at all."""
 
@@ -40,6 +42,15 @@ class Pause:
     lasts: float
     stop: bool = False
     """What runs is ended, and begins anew."""
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Somebody has a task not be run, if it has not begun by then."""
+
+    after: float
+    """Seconds after the job was submitted."""
+    task: str
 
 
 @dataclass(frozen=True)
@@ -76,11 +87,17 @@ class Workload:
             )
             for number in range(random.randint(3, 4))
         ]
+        requests = [replace(r, skips=_skips(random)) if random.random() < 0.3 else r for r in requests]
         return cls(files, requests, limits, pauses)
 
 
 def _pause(random: Random) -> Pause:
     return Pause(random.choice([0.2, 3, 10]) * random.random(), random.uniform(0.5, 12), random.random() < 0.5)
+
+
+def _skips(random: Random) -> tuple[Skip, ...]:
+    tasks = random.sample(["t0", "t1", "t2"], random.randint(1, 2))
+    return tuple(Skip(random.choice([0.5, 5, 15]) * random.random(), task) for task in tasks)
 
 
 def _pipeline(random: Random, number: int, *, has_pool: bool) -> str:

@@ -312,7 +312,8 @@ class World:
 
 
 async def _live(scheduler: Scheduler) -> None:
-    scheduler._pruner.turn = _rest  # type: ignore[method-assign]  # nothing grows old in a world's minutes
+    # Nothing grows old in a world's minutes, and nobody asks what the site has.
+    scheduler._pruner.turn = scheduler._surveyor.turn = _rest  # type: ignore[method-assign]
     async with scheduler.running():
         await asyncio.Event().wait()
 

@@ -28,6 +28,7 @@ from .loops.observer import Observer
 from .loops.placing import Placing
 from .loops.pruner import Pruner
 from .loops.reconciler import Reconciler
+from .loops.surveyor import Surveyor
 from .loops.sweeper import Sweeper
 
 log = structlog.get_logger()
@@ -58,6 +59,7 @@ class Scheduler:
         self._effects = Effects(database, backend, box, settings, self._answered)
         self._observer = Observer(database, backend, settings, self.reconciler.learn)
         self._sweeper = Sweeper(database, backend, settings)
+        self._surveyor = Surveyor(database, backend, settings)
         self._pruner = Pruner(database, backend, settings)
 
     def _answered(self, job: JobId, fact: Fact) -> None:
@@ -82,6 +84,7 @@ class Scheduler:
             ("hints", self._observer.hint_turn, self._observer.hint_wake),
             ("placing", self._placing.turn, self._placing.wake),
             ("sweeper", self._sweeper.turn, self._sweeper.wake),
+            ("surveyor", self._surveyor.turn, self._surveyor.wake),
             ("pruner", self._pruner.turn, self._pruner.wake),
         ]
         tasks = [asyncio.create_task(repeat(*loop), name=loop[0]) for loop in loops]

@@ -291,3 +291,11 @@ async def request_cancel(db: Db, project: ProjectId, job: JobId, now: datetime) 
         now,
     )
     return JobState(row["state"]), marked == 1
+
+
+async def remember_skip(db: Db, job: JobId, task: str) -> None:
+    """Note that a task of the job is not to run, as asked for: whoever runs the job again skips it too.
+
+    Under the job's lock; repeatable.
+    """
+    await db.execute("UPDATE job SET skip = skip || $2::text WHERE id = $1 AND NOT $2 = ANY(skip)", job, task)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -165,6 +166,7 @@ job = Table(
     Column("origin_job_id", Uuid),  # the job it runs again
     # Tasks not to run, as asked for, besides those the file skips. A re-run asks when the events may be gone.
     Column("skip", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("overrides", JSONB),  # by task, what this run has otherwise than the file; NULL for most
     Column("seq", Integer, nullable=False),  # number of its events
     Column("tasks", Integer, nullable=False),
     Column("open_tasks", Integer, nullable=False),
@@ -185,7 +187,15 @@ job = Table(
     Index("ix_job_project", "project_id", text("id DESC")),
     # Jobs that count against a pipeline's limit, and those that wait for it: never many.
     Index("ix_job_active", "pipeline_id", postgresql_where=text(f"NOT ({_in('state', TERMINAL_JOB_STATES)})")),
-    Index("ix_job_ended", "project_id", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
+    # What has ended in a span of time: for retention, and for charts, which read nothing but the index. The columns it
+    # carries never change, or only together with the state, which is in other indexes anyhow.
+    Index(
+        "ix_job_ended",
+        "project_id",
+        "ended_at",
+        postgresql_include=["state", "pipeline_id", "created_at", "started_at"],
+        postgresql_where=text("ended_at IS NOT NULL"),
+    ),
     postgresql_with=_HOT,
 )
 
@@ -313,6 +323,18 @@ concurrency_limit = Table(
     PrimaryKeyConstraint("project_id", "scope", "name"),
     CheckConstraint("scope IN ('project', 'resource_group', 'pool')", name="scope"),
     CheckConstraint("slots >= 0", name="slots"),
+)
+
+group_capacity = Table(
+    "group_capacity",
+    metadata,
+    Column("site", Text, nullable=False),
+    Column("resource_group", Text, nullable=False),  # empty: the site makes no difference between groups
+    Column("slot", Text, nullable=False),
+    Column("capacity", Numeric, nullable=False),  # in all, taken or not: cores, bytes, or the slot's own unit
+    Column("seen_at", DateTime(timezone=True), nullable=False),  # when a scheduler of the site last said so
+    PrimaryKeyConstraint("site", "resource_group", "slot"),
+    CheckConstraint("capacity >= 0", name="capacity"),
 )
 
 idempotency = Table(

@@ -165,6 +165,12 @@ class Task:
     """The named limit it takes slots of while it has a session."""
     pool_slots: int = 0
 
+    @property
+    def asked(self) -> Mapping[str, Decimal]:
+        """What its session asks for: all its containers together, with the first of its accelerator choices."""
+        slots = {**self.resources.slots, **(self.any_of[0].slots if self.any_of else {})}
+        return {slot: amount * self.cluster_size for slot, amount in slots.items() if amount}
+
 
 @dataclass(frozen=True, slots=True)
 class Param:

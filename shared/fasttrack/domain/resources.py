@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
-from .accelerators import fractional_sibling, is_whole
+from .accelerators import find, fractional_sibling, is_whole
 
 Slots = Mapping[str, Decimal]
 
@@ -98,6 +98,12 @@ def shortfall(wanted: Slots, free: Slots) -> dict[str, Decimal]:
     """How much is missing, only of the slots of which there is too little; empty when it fits."""
     missing = {slot: amount - free.get(slot, Decimal(0)) for slot, amount in wanted.items()}
     return {slot: amount for slot, amount in missing.items() if amount > 0}
+
+
+def unit_of(slot: str) -> str | None:
+    """What is counted of a slot: `core`, `byte`, `GPU` …; `None` for one that is not known."""
+    known = find(slot)
+    return {"cpu": "core", "mem": "byte"}.get(slot) if known is None else known.unit
 
 
 def describe(slots: Slots) -> str:

@@ -8,6 +8,8 @@ One `JobDecision` decides for one job in one reconcile pass, in this order:
     start()              whatever may run gets an attempt: the intent, before any call
     conclude()           the job's own state, and when to look again
 
+What people ask of a running job (`pause`, `resume`, `skip`) is decided by the same object, outside of a pass.
+
 Everything it changes is collected (`instances`, `opened`, `attempts`, `events`, `effects`); the caller writes it in the
 transaction that holds the job's lock. Asking again without new facts moves nothing.
 """
@@ -18,12 +20,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from .decision import Decision
-from .dependencies import FAILURE, LEFT_OUT, Verdict, count, touched_by, verdict
+from .dependencies import FAILURE, LEFT_OUT, SUCCESS, Verdict, count, touched_by, verdict
 from .facts import Fact
 from .job import TaskInstance
 from .sessions import SessionDecision
 from .states import InstanceState, JobState
 
+SKIPPED_BY = "skipped by "
+"""How the reason of a task begins that somebody skipped after its job was submitted; their name follows."""
 _ASK_AGAIN = timedelta(seconds=5)  # a job that waits for its pipeline is woken when another ends; this is the backstop
 
 
@@ -121,6 +125,13 @@ class JobDecision(Decision):
         """Go on where a pause left off."""
         self.move_job(JobState.RUNNING if self.job.started_at is not None else JobState.PENDING)
         self.job.next_reconcile_at = self.now
+
+    # -- skip ---------------------------------------------------------------------------------------------------
+
+    def skip(self, instance: TaskInstance, by: str) -> None:
+        """Have a task that has no session not be run. It counts as done: `cascade` and `conclude` are to follow."""
+        instance.not_before = instance.failure = instance.exit_code = None
+        self.end(instance, InstanceState.SKIPPED, SUCCESS, reason=f"{SKIPPED_BY}{by}")
 
     # -- conclude -----------------------------------------------------------------------------------------------
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from ..db import Db
-from ..db.jobs import JobRecord, find_job, find_jobs_by_suffix, request_cancel
+from ..db.jobs import JobRecord, find_job, find_jobs_by_suffix, remember_skip, request_cancel
 from ..db.limits import make_due
-from ..db.passes import load_movable, lock_job, read_clock, write_decisions
+from ..db.passes import load_instances, load_movable, lock_job, read_clock, write_decisions
 from ..db.pipelines import find_pipeline, mark_paused
+from ..domain.access import Caller, Permission
 from ..domain.decision import EnginePolicy
 from ..domain.job import JobSnapshot
-from ..domain.states import JobState
+from ..domain.states import InstanceState, JobState
 from ..domain.transitions import JobDecision
 from ..errors import Conflict, InvalidInput, NotFound
-from ..ids import JobId, ProjectId
+from ..ids import InstanceId, JobId, ProjectId
+from .admit import make_room
+from .audit import record
 from .versions import CompiledVersions
 
 
@@ -90,6 +94,74 @@ async def resume(db: Db, project: ProjectId, job: JobId, *, now: datetime) -> Jo
         decision.resume()
         await write_decisions(db, [decision])
     return before
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A task that is not to be run."""
+
+    instance_id: InstanceId
+    before: InstanceState
+    """Where it stood; SKIPPED: it was left as it was."""
+    look_at: frozenset[JobId] = frozenset()
+    """The jobs to look at: its own, and those that may go on because of it."""
+
+
+async def skip(db: Db, project: ProjectId, job: JobId, task: str, *, by: str, now: datetime) -> Skipped:
+    """Have a task of a job that goes on not be run. It counts as done, for this job and those that run it again.
+
+    Its dependants go on as their `run_if` says, and the job's state follows. Repeatable: a task that is SKIPPED is left as
+    it is. Needs a transaction.
+
+    :param by: who asks; the reason names them.
+    :raises NotFound: the project has no such job, or the job no such task. :raises Conflict: the task has a session, or
+        is over; or the job is being cancelled.
+    """
+    decision = await _deciding(db, project, job, now)
+    found = decision.snapshot.pipeline.by_name.get(task)
+    if found is None:
+        raise NotFound(f"job {job} has no task {task[:80]!r}")
+    loaded = await load_instances(db, {job: {found.index}})
+    instance = decision.snapshot.instances.setdefault(found.index, loaded[job][0])
+    before = instance.state
+    if before is InstanceState.SKIPPED:
+        return Skipped(instance.id, before)
+    if before.is_terminal:
+        raise Conflict(f"task {task} of job {job} is over: it is {before}; only what has not begun can be skipped")
+    if decision.is_cancelling:
+        raise Conflict(f"job {job} is being cancelled; there is nothing left to skip")
+    if before.has_session:
+        raise Conflict(
+            f"task {task} of job {job} has a session: it is {before}; wait for its end, or cancel the job, or pause it "
+            "with `stop`, which ends its sessions, then skip the task, and resume the job"
+        )
+    decision.skip(instance, by)
+    wanted = decision.touched()
+    decision.cascade((await load_instances(db, {job: wanted}))[job] if wanted else ())
+    decision.conclude()
+    if decision.job.next_reconcile_at is not None:
+        decision.job.next_reconcile_at = decision.now
+    await write_decisions(db, [decision])
+    await remember_skip(db, job, task)
+    look_at = {job} | await make_room(db, [decision])
+    if before is InstanceState.READY and decision.wants_grants:
+        look_at |= set(await make_due(db, project=project))  # it may have held slots that others wait for
+    return Skipped(instance.id, before, frozenset(look_at))
+
+
+async def skip_task(db: Db, caller: Caller, project: ProjectId, job: JobId, task: str, *, now: datetime) -> Skipped:
+    """`skip` in the name of the caller, written down in the audit log. Needs a transaction.
+
+    :raises Forbidden: they may read the job, but not run in the project.
+    """
+    caller.require(Permission.RUN, project, what="job")
+    skipped = await skip(db, project, job, task, by=caller.name, now=now)
+    if skipped.before is not InstanceState.SKIPPED:
+        before, after = {"task": task, "state": skipped.before}, {"task": task, "state": InstanceState.SKIPPED}
+        await record(
+            db, caller, "task.skip", object_kind="job", object_id=job, project=project, before=before, after=after
+        )
+    return skipped
 
 
 async def pause_pipeline(db: Db, project: ProjectId, name: str) -> list[JobId]:

@@ -91,6 +91,7 @@ INPUTS = {
     "cancelJob": "JobInput",
     "pauseJob": "PauseJobInput",
     "resumeJob": "JobInput",
+    "skipTaskInstance": "TaskInstanceInput",
     "createProject": "CreateProjectInput",
     "setLimit": "SetLimitInput",
     "removeLimit": "RemoveLimitInput",

@@ -22,13 +22,16 @@ async def test_the_examples_of_the_page_work(ask: Asking, engine: Engine) -> Non
     top = {"params": [{"name": "epochs", "type": "integer", "default": 1}]}
     job = await engine.submit(a_file({"a": "", "b": "a"}, "train", _top=top))
     record = await engine.job(job)
-    listing, packed, run = EXAMPLES
+    listing, packed, charts, run = EXAMPLES
     found = (await ask(listing))["project"]
     assert [p["name"] for p in found["pipelines"]["nodes"]] == ["train"]
     assert found["jobs"]["nodes"] == []
     picture = (await ask(packed, id=gid(Kind.JOB, job)))["job"]["graph"]
     told = {name for row in re.findall(r"^\| (`.*?) \|", PAGE, re.M) for name in re.findall(r"`([a-z]\w*)`", row)}
     assert set(picture) - {"states", "layers", "rows"} <= told
+    charted = await ask(charts, id=gid(Kind.PIPELINE, record.pipeline_id))
+    assert len(charted["project"]["jobStatistics"]) == 30
+    assert charted["pipeline"]["taskDurations"] == []
     done = (await ask(run, pipeline=gid(Kind.PIPELINE, record.pipeline_id)))["runPipeline"]
     assert (done["isNew"], done["errors"], done["plan"]) == (True, [], {"runs": ["a", "b"], "skips": []})
 

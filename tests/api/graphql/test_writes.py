@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from fasttrack.db.jobs import list_instances
 from fasttrack.db.projects import list_projects
 from fasttrack.db.secrets import list_secrets, read_secrets
-from fasttrack.domain.states import JobState
+from fasttrack.domain.states import InstanceState, JobState
 from fasttrack_api.graphql.ids import Kind
+from fasttrack_scheduler.backends.simulated import Script
 from tests.api.graphql.conftest import Asking, gid
 from tests.engine import Engine
 from tests.factories import a_file
@@ -142,6 +144,27 @@ async def test_a_job_is_paused_resumed_and_cancelled(ask: Asking, engine: Engine
     refused = await ask.do("pauseJob", fields, jobId=identifier)
     assert [e["code"] for e in refused["errors"]] == ["CONFLICT"]
     assert (await engine.job(job)).state is JobState.CANCELLED
+
+
+async def test_a_task_is_skipped_and_one_that_has_a_session_is_not(ask: Asking, engine: Engine) -> None:
+    engine.site.script("a", Script(held=True))
+    job = await engine.submit(a_file({"a": "", "b": "a", "c": "b"}))
+    async with engine.database.transaction() as db:
+        ids = {i.name: gid(Kind.TASK_INSTANCE, i.id) for i in await list_instances(db, job)}
+    fields = "stateBefore taskInstance { name state reason }"
+    async with engine.scheduling():
+        await engine.reached(job, "a", InstanceState.RUNNING)
+        skipped = await ask.do("skipTaskInstance", fields, taskInstanceId=ids["b"])
+        told = {"name": "b", "state": "SKIPPED", "reason": "skipped by owner"}
+        assert skipped == {"stateBefore": "PENDING", "taskInstance": told, "errors": []}
+        again = await ask.do("skipTaskInstance", fields, taskInstanceId=ids["b"])
+        assert again == skipped | {"stateBefore": "SKIPPED"}
+        refused = await ask.do("skipTaskInstance", fields, taskInstanceId=ids["a"])
+        assert (refused["taskInstance"], [e["code"] for e in refused["errors"]]) == (None, ["CONFLICT"])
+        assert (await engine.states(job))["a"] is InstanceState.RUNNING
+        engine.site.finish(engine.site.ledger.created[0])
+        assert await engine.ended(job) is JobState.SUCCEEDED
+    assert len(engine.site.ledger.created) == 2
 
 
 async def test_a_job_is_run_again_from_a_task_and_the_plan_is_told_before(ask: Asking, engine: Engine) -> None:

@@ -108,6 +108,24 @@ async def test_jobs_are_listed_newest_first_by_state_and_pipeline_with_constant_
     assert (await client.get("/api/v1/jobs", params={"state": ["PENDING", "FAILED"]})).status_code == 200
 
 
+async def test_a_task_is_skipped_once_and_the_audit_log_tells_it(client: httpx.AsyncClient, engine: Engine) -> None:
+    await put(client, text=a_file({"a": "", "b": "a"}))
+    job = (await run(client)).json()["id"]
+    answer = await client.post(f"/api/v1/jobs/{job}/tasks/b/skip")
+    tasks = (await client.get(f"/api/v1/jobs/{job}/tasks")).json()["items"]
+    assert answer.json() == {"id": tasks[1]["id"], "job_id": job, "name": "b", "state_before": "PENDING"}
+    assert (tasks[1]["state"], tasks[0]["state"]) == ("SKIPPED", "READY")
+    kept = await contents(engine.database)
+    again = await client.post(f"/api/v1/jobs/{job}/tasks/b/skip")
+    assert (again.status_code, again.json()["state_before"]) == (200, "SKIPPED")
+    problem_of(await client.post(f"/api/v1/jobs/{job}/tasks/z/skip"), 404, "NOT_FOUND")
+    assert await contents(engine.database) == kept
+    async with engine.database.transaction() as db:
+        entries = await db.rows("SELECT action, object_id, before, after FROM audit_entry WHERE action = 'task.skip'")
+    before, after = {"task": "b", "state": "PENDING"}, {"task": "b", "state": "SKIPPED"}
+    assert [tuple(e) for e in entries] == [("task.skip", job, before, after)]
+
+
 async def test_a_job_is_paused_resumed_and_cancelled(client: httpx.AsyncClient, engine: Engine) -> None:
     await put(client)
     job = (await run(client)).json()["id"]

@@ -8,7 +8,10 @@ from uuid import UUID
 import strawberry
 
 from fasttrack.db.listings import ProjectListing, find_visible_project, list_visible_projects
+from fasttrack.domain import usage
+from fasttrack.domain.accelerators import ACCELERATORS
 from fasttrack.errors import InvalidInput, NotFound
+from fasttrack.workflow.capacity import read_groups
 
 from .access import AccessReads
 from .context import Context, Info
@@ -22,6 +25,7 @@ from .types.job import Job
 from .types.operation import StoredOperationReads
 from .types.pipeline import Pipeline
 from .types.project import Project, ProjectConnection
+from .types.resource import Accelerator, ResourceGroup
 from .types.template import Template, TemplateConnection, TemplateFilter, templates_page
 from .types.version import Version
 
@@ -59,6 +63,10 @@ async def read_nodes(context: Context, ids: list[str]) -> list[Node | None]:
         return shown.of(found) if found is not None else None
 
     return list(await asyncio.gather(*(one(text) for text in ids)))
+
+
+async def _groups(context: Context) -> list[usage.ResourceGroup]:
+    return await read_groups(context.reading, context.parts.versions, context.caller.projects)
 
 
 @strawberry.type(description="Everything that can be asked. What you may not read is as if it were not there.")
@@ -115,6 +123,28 @@ class Query(StoredOperationReads, AccessReads):
         if found is None:
             raise NotFound("there is no such project")
         return Project.of(found)
+
+    @strawberry.field(
+        description="The resource groups of every site by site and name: what they have, what is taken of it and by whom. "
+        "Of projects that you may not read, only sums are told; if you may read none, there are no groups.",
+        metadata={"cost": 20, "size": 5},
+    )
+    async def resource_groups(
+        self,
+        info: Info,
+        site: Annotated[str | None, strawberry.argument(description="Only those of this site; null: all.")] = None,
+    ) -> list[ResourceGroup]:
+        """What there is to run on."""
+        return [ResourceGroup.of(g) for g in await _groups(info.context) if site is None or g.site == site]
+
+    @strawberry.field(
+        description="The kinds of accelerator that are known by name, and which of their slots a resource group has.",
+        metadata={"cost": 20, "size": 1},
+    )
+    async def accelerators(self, info: Info) -> list[Accelerator]:
+        """The catalogue."""
+        offered = {slot for group in await _groups(info.context) for slot in group.capacity}
+        return [Accelerator.of(known, offered) for known in ACCELERATORS]
 
     @strawberry.field(description="A pipeline; an error with the code NOT_FOUND if there is none that you may read.")
     async def pipeline(self, info: Info, id: Annotated[strawberry.ID, _id("pipeline")]) -> Pipeline:

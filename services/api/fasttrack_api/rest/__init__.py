@@ -14,8 +14,10 @@ from . import (
     members,
     pipelines,
     projects,
+    resources,
     runs,
     secrets,
+    statistics,
     tokens,
 )
 
@@ -27,6 +29,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     projects.router,
     limits.router,
+    resources.router,
+    statistics.router,
     secrets.router,
     members.router,
     accounts.router,

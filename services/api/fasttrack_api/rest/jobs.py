@@ -16,12 +16,12 @@ from fasttrack.domain.access import Permission
 from fasttrack.domain.states import JobState
 from fasttrack.errors import InvalidInput
 from fasttrack.ids import JobId, new_id
-from fasttrack.workflow import writes
+from fasttrack.workflow import control, writes
 from fasttrack.workflow.rerun import FAILURE, WHOLE, RerunPlan, plan_rerun
 from fasttrack.workflow.submit import Submitted
 
 from . import models
-from .reach import AJob, AnId, Call, InProject, Limited, OfCaller, the_job, the_pipeline, the_project
+from .reach import AJob, AnId, ATask, Call, InProject, Limited, OfCaller, the_job, the_pipeline, the_project
 from .routing import Route
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=Route)
@@ -81,6 +81,23 @@ async def list_tasks(
         tasks = await page_instances(db, found.id, limit=limit + 1, after=after)
     page = [models.Task.model_validate(task) for task in tasks[:limit]]
     return models.Page(items=page, next=str(page[-1].index) if len(tasks) > limit else None)
+
+
+@router.post("/{job}/tasks/{task}/skip", summary="Skip a task")
+async def skip_task(call: OfCaller, job: AJob, task: ATask) -> models.TaskChanged:
+    """Have a task of a job that goes on not be run: it counts as done, and its dependants go on.
+
+    May be repeated. A task that has a session, or is over otherwise, is a conflict. A re-run of the job skips it as well.
+    """
+
+    async def work(db: Db) -> tuple[UUID, control.Skipped]:
+        project, found = await the_job(db, call, job, Permission.RUN)
+        now = call.parts.clock.now()
+        return found.id, await control.skip_task(db, call.caller, project, found.id, task, now=now)
+
+    job_id, skipped = await call.parts.database.run(work)
+    await call.parts.doorbell.ring(skipped.look_at)
+    return models.TaskChanged(id=skipped.instance_id, job_id=job_id, name=task, state_before=skipped.before)
 
 
 @router.post("/{job}/cancel", summary="Cancel a job")

@@ -232,6 +232,16 @@ class Changed(BaseModel):
     state_before: JobState = Field(description="Its state when it was asked.")
 
 
+class TaskChanged(BaseModel):
+    """A task of a job that something was asked of."""
+
+    model_config = example(id=_PIPELINE, job_id=_JOB, name="upload", state_before="READY")
+    id: UUID = Field(description="Of the task instance.")
+    job_id: UUID
+    name: str
+    state_before: InstanceState = Field(description="Its state when it was asked.")
+
+
 class PauseBody(BaseModel):
     """How to pause."""
 

@@ -62,6 +62,9 @@ AJob = Annotated[
     str,
     Path(alias="job", max_length=255, description="The job's id.", examples=["01936f2e-7a10-7c3e-9d55-0a1b2c3d4e5f"]),
 ]
+ATask = Annotated[
+    str, Path(alias="task", min_length=1, max_length=255, description="The task's name.", examples=["train"])
+]
 APipeline = Annotated[
     str,
     Path(

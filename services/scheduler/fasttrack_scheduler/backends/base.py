@@ -25,6 +25,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from fasttrack.domain.pipeline import ClusterMode, Mount
+from fasttrack.domain.resources import Slots
 from fasttrack.domain.states import FailureClass
 from fasttrack.errors import FastTrackError, Unavailable
 from fasttrack.ids import JobId, PipelineId
@@ -219,6 +220,13 @@ class SessionBackend(Protocol):
         """At most `limit` bytes of the session's output from byte `offset` on; empty if nothing is there yet.
 
         An offset past the end gives an empty chunk, never an error. Readable while it runs and after it ended.
+        """
+
+    async def capacity(self) -> Mapping[str, Slots]:
+        """What the site has in all, taken or not, by resource group: `cpu` in cores, `mem` in bytes, accelerators each in
+        their own unit. `ANY_GROUP` (of `domain.usage`) alone for a site without groups; empty where nobody knows.
+
+        Cheap: asked several times a minute. :raises SessionBackendUnavailable: not known for now.
         """
 
     async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from fasttrack.clock import Clock, SystemClock
+from fasttrack.domain.resources import Slots
 from fasttrack.domain.states import FailureClass
+from fasttrack.domain.usage import ANY_GROUP
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.settings import Settings
 
@@ -78,7 +81,7 @@ class SimulatedSite:
     """The place where simulated sessions live."""
 
     def __init__(self, clock: Clock | None = None, *, room: int | None = None) -> None:
-        """`room` bounds how many sessions are prepared or run at the same time."""
+        """`room` bounds how many sessions are prepared or run at the same time; each is taken for one cpu."""
         self.clock = clock or SystemClock()
         self.room = room
         self.ledger = Ledger()
@@ -97,9 +100,7 @@ class SimulatedSite:
         self._is_filling = False
 
     def script(self, key: str, *scripts: Script) -> None:
-        """Let sessions of this name, or of this task, behave so: the first as the first script, and so on; the last
-        script stays. A script for a session name goes before one for its task.
-        """
+        """Let sessions of this name, or else of this task, behave so, one script after the other; the last one stays."""
         self._scripts[key] = list(scripts)
         self._taken[key] = 0
 
@@ -357,8 +358,11 @@ class SimulatedBackend:
         self.world.require_present()
         data, is_over = self.world.read(name)
         piece = data[offset : offset + limit]
-        following = offset + len(piece)
-        return LogChunk(piece, following, is_over and following >= len(data))
+        return LogChunk(piece, offset + len(piece), is_over and offset + len(piece) >= len(data))
+
+    async def capacity(self) -> Mapping[str, Slots]:
+        self.world.require_present()
+        return {} if self.world.room is None else {ANY_GROUP: {"cpu": Decimal(self.world.room)}}
 
     async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:
         over = {seen.name for seen in await self.observe(names) if seen.status.is_terminal}

@@ -14,6 +14,7 @@ from .operations import OperationWrites
 from .pipelines import PipelineWrites
 from .projects import ProjectWrites
 from .refused import WritesDownRefusals
+from .tasks import TaskWrites
 from .tokens import TokenWrites
 
 
@@ -26,6 +27,7 @@ class Mutation(
     DraftWrites,
     CatalogWrites,
     JobWrites,
+    TaskWrites,
     ProjectWrites,
     OperationWrites,
     MemberWrites,

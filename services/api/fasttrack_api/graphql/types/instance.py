@@ -10,13 +10,15 @@ from strawberry.scalars import JSON
 
 from fasttrack.db.instances import AttemptListing, InstanceListing, Standing
 from fasttrack.domain.states import FailureClass, InstanceState
+from fasttrack.domain.usage import HOLDING
 from fasttrack.ids import session_name
 
 from ..context import Info
 from ..ids import Kind, to_global
 from ..paging import LiveConnection
 from .common import Node, seconds
-from .task import Task
+from .resource import slots_of
+from .task import Slot, Task
 
 if TYPE_CHECKING:
     from .job import Job
@@ -151,6 +153,24 @@ class TaskInstance(Node):
         pipeline = await info.context.loaders.compiled.load(self.record.version_id)
         assert pipeline is not None
         return Task.of(pipeline, pipeline.tasks[self.index])
+
+    @strawberry.field(
+        description="What its compute session asks for: all its containers together, with the first accelerator choice.",
+        metadata={"cost": 0, "size": 5},
+    )
+    async def slots_asked(self, info: Info) -> list[Slot]:
+        """What it asks for."""
+        pipeline = await info.context.loaders.compiled.load(self.record.version_id)
+        assert pipeline is not None
+        return slots_of(pipeline.tasks[self.index].asked)
+
+    @strawberry.field(
+        description="What its compute session holds now, of what it asked for; empty when it has none, or waits for room.",
+        metadata={"cost": 0, "size": 5},
+    )
+    async def slots_used(self, info: Info) -> list[Slot]:
+        """What it holds."""
+        return await self.slots_asked(info) if self.state in HOLDING else []
 
     @strawberry.field(description="Its attempts, the first one first; empty when logs are not kept any more.")
     async def attempts(self, info: Info) -> list[Attempt]:

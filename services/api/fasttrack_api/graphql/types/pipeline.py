@@ -13,6 +13,7 @@ from fasttrack.db.listings import JobFilter as Wanted
 from fasttrack.db.listings import PipelineListing, list_versions_of
 from fasttrack.errors import NotFound
 from fasttrack.workflow.drafts import see
+from fasttrack.workflow.statistics import task_durations
 from fasttrack.workflow.templates import of_stored
 
 from ..context import Info
@@ -23,6 +24,7 @@ from .draft import Draft
 from .enums import OriginKind
 from .job import Job, JobConnection
 from .listing import Filter, jobs_page
+from .statistics import TaskDurations
 from .version import Version, VersionConnection
 
 if TYPE_CHECKING:
@@ -183,6 +185,20 @@ class Pipeline(Node):
         """Its newest job."""
         found = await info.context.loaders.last_jobs.load(self.record.id)
         return Job.of(found) if found is not None else None
+
+    @strawberry.field(
+        description="How each of its tasks did in its newest jobs that are over, in the order of the file, for charts. Of "
+        "large jobs fewer are looked at: 20,000 task instances at most, but always the newest job.",
+        metadata={"cost": 20, "size": 1},
+    )
+    async def task_durations(
+        self,
+        info: Info,
+        jobs: Annotated[int, strawberry.argument(description="Of how many jobs, 1 to 100.")] = 20,
+    ) -> list[TaskDurations]:
+        """What charts show of its tasks."""
+        async with info.context.reading() as db:
+            return [TaskDurations.of(times) for times in await task_durations(db, self.record.id, jobs=jobs)]
 
     @strawberry.field(description="Its jobs, the newest first.")
     async def jobs(

@@ -11,7 +11,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -21,6 +21,8 @@ from typing import TypeVar
 import structlog
 
 from fasttrack.crashpoints import crash_point
+from fasttrack.domain.resources import Slots
+from fasttrack.domain.usage import ANY_GROUP
 from fasttrack.errors import Unavailable
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.settings import Settings
@@ -154,6 +156,9 @@ class LocalBackend:
             return await asyncio.to_thread(output.read, self._site.directory(name), offset=offset, limit=limit)
         except OSError as error:
             raise unavailable(error) from error
+
+    async def capacity(self) -> Mapping[str, Slots]:
+        return {ANY_GROUP: dict(self._site.totals)}
 
     def events(self) -> AsyncIterator[str]:
         return self._hints.listen()

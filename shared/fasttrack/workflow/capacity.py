@@ -1,0 +1,65 @@
+"""Resource groups as people ask about them: what they have, what is taken of it, and by whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from decimal import Decimal
+
+from ..db import Db
+from ..db.capacity import OpenTasks, StoredCapacity, list_capacity, list_open_tasks
+from ..db.listings import Visible
+from ..domain.pipeline import Pipeline
+from ..domain.resources import Slots
+from ..domain.usage import Asked, ResourceGroup, User, sum_up
+from ..ids import VersionId
+from .versions import CompiledVersions, NotCompiled
+
+
+async def read_groups(
+    reading: Callable[[], AbstractAsyncContextManager[Db]], versions: CompiledVersions, visible: Visible
+) -> list[ResourceGroup]:
+    """Every resource group of every site, by site and name. Whoever may read no project sees none.
+
+    :param reading: a short transaction; versions that are not at hand are compiled with none open.
+    :param visible: the projects whose names, pipelines and people may be told; the others are summed. `None` is all.
+    """
+    if visible is not None and not visible:
+        return []
+    async with reading() as db:
+        stored, tasks = await list_capacity(db), await list_open_tasks(db)
+    pipelines = await _compiled(reading, versions, {t.version_id for t in tasks})
+    return sum_up(_by_group(stored), [_asked(t, pipelines[t.version_id], visible) for t in tasks])
+
+
+async def _compiled(
+    reading: Callable[[], AbstractAsyncContextManager[Db]], versions: CompiledVersions, wanted: Collection[VersionId]
+) -> dict[VersionId, Pipeline]:
+    while True:
+        try:
+            async with reading() as db:
+                return await versions.get(db, wanted)
+        except NotCompiled as missing:
+            await asyncio.to_thread(versions.compile, missing.documents)
+
+
+def _by_group(stored: Collection[StoredCapacity]) -> dict[tuple[str, str], tuple[Slots, datetime]]:
+    found: dict[tuple[str, str], tuple[dict[str, Decimal], datetime]] = {}
+    for row in stored:
+        slots, _ = found.setdefault((row.site, row.resource_group), ({}, row.seen_at))
+        slots[row.slot] = row.capacity
+    return dict(found)
+
+
+def _asked(tasks: OpenTasks, pipeline: Pipeline, visible: Visible) -> Asked:
+    is_named = visible is None or tasks.project_id in visible
+    return Asked(
+        tasks.site,
+        tasks.resource_group,
+        User(tasks.project, tasks.pipeline, tasks.submitted_by) if is_named else None,
+        tasks.state,
+        tasks.count,
+        pipeline.tasks[tasks.index].asked,
+    )
