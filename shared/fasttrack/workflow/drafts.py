@@ -25,6 +25,7 @@ from ..spec.outline import problem_of_name
 from .audit import record
 from .draft_changes import Change, Changed, SeenDraft, change_of, drawn, text_of, told
 from .publish import Published, publish
+from .writes import publish_pipeline
 
 T = TypeVar("T")
 _TRIES = 5
@@ -124,11 +125,11 @@ async def publish_draft(
         if now.revision != draft.revision:
             raise Conflict(f"somebody changed the draft of {draft.pipeline} in between; read it again")
         version = draft.base_version if expected.version is None else expected.version
-        published = await publish(
+        published = await publish_pipeline(
             db,
+            caller,
             draft.project_id,
             text_of(draft),
-            by=caller.name,
             message=message,
             expected_version=version,
             loaded=loaded,
