@@ -6,8 +6,9 @@ from typing import Any
 
 import strawberry
 
-from .access import AccountWrites, MemberWrites
+from .accounts import AccountWrites
 from .jobs import JobWrites
+from .members import MemberWrites
 from .operations import OperationWrites
 from .pipelines import PipelineWrites
 from .projects import ProjectWrites
