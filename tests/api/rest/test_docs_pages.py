@@ -28,6 +28,17 @@ def blocks(kind: str) -> list[str]:
     return [text for found, text in BLOCK.findall(PAGE.read_text()) if found == kind]
 
 
+async def run_as_written(commands: str, address: str, directory: Path) -> str:
+    """What the commands of a page print, run in a shell against this server."""
+    shell = await asyncio.create_subprocess_exec(
+        "bash", "-euo", "pipefail", "-c", commands.replace("http://127.0.0.1:8811", address), cwd=directory,
+        env={"PATH": os.environ["PATH"]}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await asyncio.wait_for(shell.communicate(), 40)
+    assert shell.returncode == 0, out.decode()
+    return out.decode()
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the page is written for curl")
 async def test_the_commands_of_the_page_do_what_it_says(
     app: FastAPI, settings: Settings, engine: Engine, tmp_path: Path
@@ -36,19 +47,13 @@ async def test_the_commands_of_the_page_do_what_it_says(
     assert len(commands) == 2
     listening = listen("127.0.0.1", 0)
     async with serving(app, settings, listening), engine.scheduling():
-        script = "\n".join(commands).replace("http://127.0.0.1:8811", address_of(listening))
-        shell = await asyncio.create_subprocess_exec(
-            "bash", "-euo", "pipefail", "-c", script, cwd=tmp_path, env={"PATH": os.environ["PATH"]},
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        out, _ = await asyncio.wait_for(shell.communicate(), 40)
-        assert shell.returncode == 0, out.decode()
+        out = await run_as_written("\n".join(commands), address_of(listening), tmp_path)
         async with httpx.AsyncClient(base_url=address_of(listening)) as client:
             newest = await client.get("/api/v1/pipelines/greet", headers={"Accept": "application/yaml"})
             jobs = (await client.get("/api/v1/jobs")).json()["items"]
     assert (newest.headers["etag"], "good morning" in newest.text) == ('"v2"', True)
     assert [(j["state"], j["params"]) for j in jobs] == [("SUCCEEDED", {"who": "Seoul"})]
-    assert '"name":"say","state":"SUCCEEDED"' in out.decode()
+    assert '"name":"say","state":"SUCCEEDED"' in out
     assert (tmp_path / "events.ndjson").read_text().count("\n") >= 4
 
 

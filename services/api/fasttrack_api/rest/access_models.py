@@ -18,7 +18,7 @@ _WHEN = "2026-11-24T09:00:00Z"
 _LATER = "2027-02-22T09:00:00Z"
 _TOKEN = dict(
     id=_ID, name="ci", kind="service", account_id=_ID, account_name="default/nightly", scopes=["read", "run"],
-    only_project=_ID, created_by="ada", created_at=_WHEN, not_before=_WHEN, expires_at=_LATER, last_used_at=None,
+    only_project=_ID, stored_only=False, created_by="ada", created_at=_WHEN, not_before=_WHEN, expires_at=_LATER, last_used_at=None,
     revoked_at=None, rotated_to=None,
 )  # fmt: skip
 AccountName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -128,6 +128,7 @@ class Token(BaseModel):
     account_name: str
     scopes: list[Permission] = Field(description="What it allows at most.")
     only_project: UUID | None = Field(description="The one project that it is for; `null`: all of the account's.")
+    stored_only: bool = Field(description="It runs stored operations of GraphQL, and is good for nothing else.")
     created_by: str
     created_at: datetime
     not_before: datetime
@@ -155,6 +156,7 @@ class TokenBody(BaseModel):
     )
     expires_at: AwareDatetime | None = Field(None, description="At most 366 days after it begins; `null`: 90 days.")
     not_before: AwareDatetime | None = Field(None, description="From when on it is valid; `null`: at once.")
+    stored_only: bool = Field(False, description="For stored operations of GraphQL, and nothing else.")
 
 
 class RotateBody(BaseModel):

@@ -67,6 +67,7 @@ async def create_token(
             only_project=None if project is None else await the_project(db, call, project),
             lifetime=tokens.DEFAULT_LIFETIME if given.expires_at is None else given.expires_at - begins_at,
             not_before=begins_at,
+            stored_only=given.stored_only,
         )
     return _told(made, response)
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import strawberry
 
-from .access import AccountWrites, MemberWrites
+from .accounts import AccountWrites
 from .catalog import CatalogWrites
 from .drafts import DraftWrites
 from .jobs import JobWrites
+from .members import MemberWrites
 from .operations import OperationWrites
 from .pipelines import PipelineWrites
 from .projects import ProjectWrites

@@ -47,6 +47,10 @@ class CreateTokenInput:
     not_before: datetime | None = strawberry.field(
         default=None, description="From when on it is valid, with a time zone. Null: at once."
     )
+    is_stored_only: bool = strawberry.field(
+        default=False,
+        description="Whether it runs stored operations, and nothing else; so does all that is made with such a token.",
+    )
 
 
 @strawberry.input(description="A token that is to be renewed.")
@@ -115,6 +119,7 @@ class TokenWrites:
                 only_project=_project(input.project_id),
                 lifetime=tokens.DEFAULT_LIFETIME if input.expires_at is None else input.expires_at - begins_at,
                 not_before=begins_at,
+                stored_only=input.is_stored_only,
             )
 
         return await _made(info.context, make)

@@ -99,6 +99,7 @@ class Token(Node):
     kind: TokenKind = strawberry.field(description="Whom it stands for.")
     account_name: str = strawberry.field(description="The name of the account that it stands for.")
     scopes: list[Permission] = strawberry.field(description="What it allows at most.")
+    is_stored_only: bool = strawberry.field(description="Whether it runs stored operations, and nothing else.")
     created_by: str = strawberry.field(description="Who made it.")
     created_at: datetime = strawberry.field(description="When it was made.")
     not_before: datetime = strawberry.field(description="From when on it is valid.")
@@ -124,6 +125,7 @@ class Token(Node):
             kind=record.kind,
             account_name=record.account_name,
             scopes=permissions(record.scopes),
+            is_stored_only=record.stored_only,
             created_by=record.created_by,
             created_at=record.created_at,
             not_before=record.not_before,

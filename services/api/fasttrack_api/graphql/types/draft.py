@@ -24,7 +24,9 @@ class DraftTask:
     """A task of a draft."""
 
     name: str = strawberry.field(description="Its name.")
-    dependencies: list[str] = strawberry.field(description="The names it waits for, whether there are such tasks or not.")
+    dependencies: list[str] = strawberry.field(
+        description="The names it waits for, whether there are such tasks or not."
+    )
     line: int = strawberry.field(description="The line of the YAML in which it begins, from 1.")
     fields: JSON = strawberry.field(
         description="Its fields by key, as the YAML has them and `changeTask` takes them, without defaults; "
