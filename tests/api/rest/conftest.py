@@ -22,7 +22,7 @@ YAML = {"Content-Type": "application/yaml"}
 
 TABLES = (
     "project", "pipeline", "pipeline_version", "job", "task_instance", "attempt", "event", "secret", "idempotency",
-    "concurrency_limit",
+    "concurrency_limit", "template", "former_name", "idempotent_answer",
 )  # fmt: skip
 
 

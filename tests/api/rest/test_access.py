@@ -9,13 +9,17 @@ import pytest
 from fastapi import FastAPI
 
 from fasttrack.db import Database
-from fasttrack.domain.access import Permission, Role
+from fasttrack.domain.access import OWNER as OWNERS_ID
+from fasttrack.domain.access import Caller, Permission, Role
+from fasttrack.domain.catalog import TemplateScope
 from fasttrack.ids import ProjectId, new_id
 from fasttrack.workflow.publish import publish
 from fasttrack.workflow.submit import RunRequest, submit
+from fasttrack.workflow.templates import share_template
 from tests.api.rest.conftest import YAML, Become, contents, problem_of
 from tests.factories import a_file
 
+OWNER = Caller(OWNERS_ID, "owner", is_superadmin=True)
 # What each operation needs at least; a body that is right, where one is needed.
 R, E, U, S, O = Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR, Role.OPERATOR  # noqa: E741
 NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
@@ -24,6 +28,15 @@ NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
     ("PUT", "/api/v1/pipelines/{pipeline}"): (E, {"content": a_file({"a": ""}).encode(), "headers": YAML}),
     ("GET", "/api/v1/pipelines/{pipeline}/versions"): (R, {}),
     ("GET", "/api/v1/pipelines/{pipeline}/versions/{number}"): (R, {}),
+    ("POST", "/api/v1/pipelines"): (E, {"json": {"name": "new"}}),
+    ("PATCH", "/api/v1/pipelines/{pipeline}"): (E, {"json": {"tags": ["new"]}}),
+    ("POST", "/api/v1/pipelines/{pipeline}/archive"): (E, {}),
+    ("POST", "/api/v1/pipelines/{pipeline}/unarchive"): (E, {}),
+    ("DELETE", "/api/v1/pipelines/{pipeline}"): (O, {"params": {"confirm": "demo"}}),
+    ("PUT", "/api/v1/pipelines/{pipeline}/template"): (E, {"json": {"scope": "project"}}),
+    ("DELETE", "/api/v1/pipelines/{pipeline}/template"): (E, {}),
+    ("GET", "/api/v1/templates"): (R, {}),
+    ("GET", "/api/v1/templates/{template}"): (R, {}),
     ("POST", "/api/v1/pipelines/{pipeline}/pause"): (U, {}),
     ("POST", "/api/v1/pipelines/{pipeline}/resume"): (U, {}),
     ("POST", "/api/v1/pipelines/{pipeline}/runs"): (U, {}),
@@ -48,6 +61,8 @@ NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
     ("GET", "/api/v1/exports/tasks"): (R, {}),
     ("GET", "/api/v1/exports/events"): (R, {}),
 }
+LISTS = {("GET", "/api/v1/projects"), ("GET", "/api/v1/templates")}
+"""What answers with less to who may do less."""
 OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/api/v1")}
 ROUTES = sorted(NEEDS)
 ORDER = [Role.VIEWER, Role.EDITOR, Role.OPERATOR, Role.ADMIN]
@@ -70,7 +85,9 @@ async def a_world(database: Database, project: ProjectId) -> dict[str, str]:
     async def work(db: Any) -> dict[str, str]:
         published = await publish(db, project, a_file({"a": ""}), by="ada")
         made = await submit(db, project, published.version, published.compiled, RunRequest(by="ada"))
-        return {"pipeline": str(published.pipeline.id), "job": str(made.job_id)}
+        template = await share_template(db, OWNER, published.pipeline.id, TemplateScope.PROJECT, name="private")
+        names = {"pipeline": published.pipeline.id, "job": made.job_id, "template": template.id}
+        return {name: str(value) for name, value in names.items()}
 
     names = await database.run(work)
     return names | {"number": "1", "scope": "pool", "name": "GPU", "project": str(project)}
@@ -80,9 +97,10 @@ async def send(
     client: httpx.AsyncClient, route: tuple[str, str], names: dict[str, str], query: dict[str, str]
 ) -> httpx.Response:
     method, path = route
-    needs_project = "{job}" not in path and "{project}" not in path and path != "/api/v1/projects"
-    params = query if needs_project else {}
-    return await client.request(method, path.format(**names), params=params, **NEEDS[route][1])
+    more = dict(NEEDS[route][1])
+    needs_project = not any(part in path for part in ("{job}", "{project}", "{template}")) and route not in LISTS
+    params = (query if needs_project else {}) | more.pop("params", {})
+    return await client.request(method, path.format(**names), params=params, **more)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=NAMES)
@@ -94,15 +112,16 @@ async def test_what_is_foreign_answers_as_what_is_not_there(
     route: tuple[str, str],
 ) -> None:
     there = await a_world(database, foreign)
-    unknown = there | {"pipeline": str(new_id()), "job": str(new_id()), "project": str(new_id())}
+    unknown = there | {name: str(new_id()) for name in ("pipeline", "job", "project", "template")}
     before = await contents(database)
     for role in (None, Role.ADMIN):  # of no project at all, and the most one can be in another one
         become(role)
         answers = []
         for names, project in ((there, "foreign"), (unknown, "nowhere")):
             answer = await send(client, route, names, {"project": project})
-            if route == ("GET", "/api/v1/projects"):
+            if route in LISTS:
                 assert "foreign" not in answer.text
+                assert "private" not in answer.text
                 continue
             body = problem_of(answer, 404, "NOT_FOUND")
             body.pop("request_id")
@@ -142,8 +161,8 @@ async def test_a_token_of_another_scope_or_project_opens_nothing(
     for limits in ({"scopes": frozenset[Permission]()}, {"only_project": foreign}):
         become(Role.ADMIN, **limits)
         answer = await send(client, route, names, {"project": "default"})
-        if route == ("GET", "/api/v1/projects"):
-            assert answer.json()["items"] == []
+        if route in LISTS:
+            assert [i for i in answer.json()["items"] if not i.get("is_shipped")] == []
         else:
             problem_of(answer, 404, "NOT_FOUND")
     assert await contents(database) == before

@@ -2,11 +2,14 @@
 
 from fastapi import APIRouter
 
-from . import events, exports, health, jobs, limits, pipelines, projects, runs, secrets
+from . import catalog, events, exports, health, jobs, limits, pipelines, projects, runs, secrets, templates
 
 ROUTERS: tuple[APIRouter, ...] = (
     pipelines.router,
+    catalog.router,
     runs.router,
+    templates.router,
+    templates.of_pipelines,
     jobs.router,
     events.router,
     projects.router,
