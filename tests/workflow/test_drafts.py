@@ -97,7 +97,7 @@ async def test_a_publication_whose_answer_was_lost_is_made_once(editor: Editor) 
     assert (lossy.lost, done.version.number) == (1, 2)
     now = await editor.read()
     assert (now.draft.is_begun, now.draft.latest_version, now.draft.revision) == (False, 2, 2)
-    assert await editor.noted() == ["draft.change_task", "pipeline.publish", "draft.publish"]
+    assert await editor.noted() == ["draft.change_task", "pipeline.publish"]
 
 
 async def test_a_draft_that_was_discarded_meanwhile_is_not_published(

@@ -39,6 +39,27 @@ _ACTIONS = {
     "change_domain": "project.change",
     "add_domain_admin": "domain.add_admin",
     "remove_domain_admin": "domain.remove_admin",
+    "make_pipeline": "pipeline.create",
+    "change_pipeline": "pipeline.update",
+    "offer_template": "template.share",
+    "withdraw_template": "template.unshare",
+    "skip_task_instance": "task.skip",
+    "put_pipeline_draft": "draft.save",
+    "delete_pipeline_draft": "draft.discard",
+    "publish_draft": "pipeline.publish",
+    "move_task": "draft.move_tasks",
+    **{
+        change: f"draft.{change}"
+        for change in (
+            "add_task",
+            "change_task",
+            "move_tasks",
+            "duplicate_task",
+            "delete_task",
+            "connect_tasks",
+            "disconnect_tasks",
+        )
+    },
 }
 
 

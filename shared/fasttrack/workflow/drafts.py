@@ -136,7 +136,8 @@ async def publish_draft(
         )
         kept = {name: place for name, place in draft.positions.items() if name in loaded[1].by_name}
         await end_draft(db, draft.pipeline_id, by=caller.name, published=kept)
-        await _note(db, caller, "publish", draft, {"version": published.version.number, "is_new": published.is_new})
+        if not published.is_new:  # what is published has its entry already
+            await _note(db, caller, "discard", draft, {"version": published.version.number})
         return published
 
     return await transactions.run(work)

@@ -95,6 +95,26 @@ async def test_every_mutation_leaves_an_entry_that_says_what_was_done(ask: Askin
     await do("pauseJob", **job, stop=True)
     await do("resumeJob", **job)
     await do("cancelJob", **job)
+    job = {"jobId": (await done(ask, "runPipeline", "job { id }", **pipeline))["job"]["id"]}
+    await log.news()
+    tasks = (await ask("query($id: ID!) { job(id: $id) { taskInstances { nodes { id name } } } }", id=job["jobId"]))[
+        "job"
+    ]
+    last = next(node["id"] for node in tasks["taskInstances"]["nodes"] if node["name"] == "a")
+    await do("skipTaskInstance", taskInstanceId=last)
+    await do("saveDraft", **pipeline, yaml=a_file({"a": ""}) + "# a comment\n")
+    await do("addTask", **pipeline, fields={"name": "b", "type": "custom", "command": "true"})
+    await do("changeTask", **pipeline, task="b", fields={"command": "date"})
+    await do("moveTask", **pipeline, task="b", position={"x": 1, "y": 2})
+    await do("moveTasks", **pipeline, positions=[{"task": "b", "x": 3, "y": 4}])
+    await do("connectTasks", **pipeline, fromTask="a", toTask="b")
+    await do("disconnectTasks", **pipeline, fromTask="a", toTask="b")
+    await do("duplicateTask", **pipeline, task="b")
+    await do("deleteTask", **pipeline, task="b")
+    await do("discardDraft", **pipeline)
+    await done(ask, "saveDraft", **pipeline, yaml=a_file({"a": "", "c": "a"}))
+    await log.news()
+    await do("publishDraft", **pipeline)
     await do("createProject", name="vision", domain="research")
     await do("setLimit", **project, scope="POOL", name="gpu", slots=4)
     await do("removeLimit", **project, scope="POOL", name="gpu")

@@ -57,13 +57,26 @@ async def test_every_write_leaves_an_entry(client: httpx.AsyncClient, database: 
     names["job"] = (await do("POST", "/pipelines/{pipeline}/runs", headers={"Idempotency-Key": "k"}))["id"]
     await do("POST", "/jobs/{job}/pause")
     await do("POST", "/jobs/{job}/resume")
+    await do("PUT", "/pipelines/{pipeline}/draft", content=text + b"# a comment\n", headers=YAML)
+    await do("DELETE", "/pipelines/{pipeline}/draft")
     await do("POST", "/jobs/{job}/cancel")
+    names |= {"task": "a", "job": (await do("POST", "/pipelines/{pipeline}/runs"))["id"]}
+    await do("POST", "/jobs/{job}/tasks/{task}/skip")
     names |= {"scope": "pool", "name": "GPU"}
     for path in ("/limits/project", "/limits/{scope}/{name}"):
         await do("PUT", path, json={"slots": 3})
         await do("DELETE", path)
     await do("PUT", "/secrets/{name}", json={"value": "canary"})
     await do("DELETE", "/secrets/{name}")
+    await do("POST", "/pipelines", json={"name": "beside", "yaml": a_file({"a": ""})})
+    names["pipeline"] = "beside"
+    await do("PATCH", "/pipelines/{pipeline}", json={"tags": ["nightly"]})
+    await do("PUT", "/pipelines/{pipeline}/template", json={"scope": "project"})
+    await do("DELETE", "/pipelines/{pipeline}/template")
+    await do("POST", "/pipelines/{pipeline}/archive")
+    await do("POST", "/pipelines/{pipeline}/unarchive")
+    await do("DELETE", "/pipelines/{pipeline}", params={"confirm": "beside"})
+    names["pipeline"] = "demo"
     await do("POST", "/accounts", json={"name": "ada", "email": "ada@example.com"})
     names["account"] = "ada"
     await do("POST", "/members", json={"account": "ada", "role": "viewer"})
