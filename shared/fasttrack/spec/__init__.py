@@ -10,6 +10,7 @@ from .document import Document
 from .editors import json_schema
 from .export import canonical_hash, document_json, to_yaml
 from .intake import Loaded, document_from_json, load, load_pipeline
+from .overrides import apply_overrides, override_task, read_overrides
 from .params import bind_params
 from .placeholders import fill_task, secret_names
 
@@ -18,6 +19,7 @@ __all__ = [
     "Document",
     "Generation",
     "Loaded",
+    "apply_overrides",
     "bind_params",
     "canonical_hash",
     "compile_document",
@@ -27,6 +29,8 @@ __all__ = [
     "json_schema",
     "load",
     "load_pipeline",
+    "override_task",
+    "read_overrides",
     "secret_names",
     "to_yaml",
 ]

@@ -37,7 +37,12 @@ async def run_pipeline(
     """
     asked = given or models.RunBody()
     request = RunRequest(
-        params=asked.params, skip=asked.skip, priority=asked.priority, by=call.caller.name, idempotency_key=key
+        params=asked.params,
+        skip=asked.skip,
+        overrides=asked.overrides,
+        priority=asked.priority,
+        by=call.caller.name,
+        idempotency_key=key,
     )
     job_id = JobId(new_id())  # made before the first try: one whose commit was lost on the way back is recognised
 
