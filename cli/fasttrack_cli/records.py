@@ -35,6 +35,7 @@ def job_json(job: JobRecord) -> dict[str, Any]:
         "state": job.state,
         "reason": job.reason,
         "params": job.params,
+        "overrides": job.overrides or {},
         "submitted_by": job.submitted_by,
         "tasks": job.tasks,
         "open_tasks": job.open_tasks,

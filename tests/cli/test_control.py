@@ -146,6 +146,26 @@ async def test_a_task_of_an_unknown_pool_is_refused_and_nothing_is_stored(stored
     assert json.loads((await stored("pipelines", "--json")).out)["pipelines"] == []
 
 
+async def test_a_run_is_given_something_otherwise(stored: CommandLine, demo: str) -> None:
+    given = (
+        "--set",
+        "a.resources.cuda.shares=0.5",
+        "--set",
+        "b.environment.envs.SEED=a=b",
+        "--set",
+        "b.retry.on=user,timeout",
+    )
+    made = json.loads((await stored("run", demo, *given, "--json")).out)["job"]
+    assert made["overrides"] == {
+        "a": {"resources": {"cuda.shares": "0.5"}},
+        "b": {"environment": {"envs": {"SEED": "a=b"}}, "retry": {"on": ["timeout", "user"]}},
+    }
+    for wrong in ("a.resources=1", "a.command=x", "cpu=1", "a.resources.cpu"):
+        assert (await stored("run", demo, "--set", wrong)).code == 2
+    assert (await stored("run", demo, "--set", "a.resources.cpu=0")).code == 2
+    assert len(json.loads((await stored("jobs", "--json")).out)["jobs"]) == 1
+
+
 async def test_resources_are_listed_with_who_uses_them(stored: CommandLine, world: World, demo: str) -> None:
     assert "No site has told" in (await stored("resources")).err
     world.site.room = 4

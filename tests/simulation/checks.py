@@ -70,6 +70,7 @@ class Checks:
         self.what_is_paused_starts_nothing()
         self.a_pause_ends_no_task()
         self.what_is_skipped_stays_so()
+        self.what_a_run_has_otherwise_it_gets()
         self.what_is_reused_is_not_run()
         self.sightings()
 
@@ -275,6 +276,19 @@ class Checks:
             late = [s for s in self._sessions_of(row["id"]) if s.ended_at is None or s.ended_at > row["ended_at"]]
             if late and self.is_promised:
                 self.violate("skip", f"{late[0].name} lived on after its task was skipped at {row['ended_at']:%T}")
+
+    def what_a_run_has_otherwise_it_gets(self) -> None:
+        """Whichever scheduler makes the session, however late, and in whoever runs the job again."""
+        for request in self.world.workload.requests:
+            for key in (request.key, f"{request.key}-again"):
+                for session in self._of_job(self.people.jobs[key]) if key in self.people.jobs else ():
+                    if session.spec.workspace.task != "t0":
+                        continue
+                    self.world.watch.seen["a task had other resources"] += request.cpus is not None
+                    if session.spec.slots["cpu"] != (request.cpus or 1):
+                        self.violate(
+                            "overrides", f"{session.name} has {session.spec.slots['cpu']} cpu, not {request.cpus}"
+                        )
 
     def what_is_reused_is_not_run(self) -> None:
         """A re-run has no session of what it reuses, and that did succeed where it says; all else runs again."""

@@ -114,7 +114,13 @@ class People:
 
     async def _submit(self, request: Request) -> JobId:
         version, pipeline = self.world.versions[request.pipeline]
-        wanted = RunRequest(by="ada", idempotency_key=request.key, priority=request.priority, skip=request.skip)
+        wanted = RunRequest(
+            by="ada",
+            idempotency_key=request.key,
+            priority=request.priority,
+            skip=request.skip,
+            overrides={} if request.cpus is None else {"t0": {"resources": {"cpu": request.cpus}}},
+        )
 
         async def work(db: Db, _: datetime) -> JobId:
             return (await submit(db, self.world.project, version, pipeline, wanted)).job_id
@@ -156,7 +162,9 @@ class People:
 
     async def _skip(self, job: JobId, wanted: Skip) -> None:
         world = self.world
-        await asyncio.sleep(wanted.after)
+        await asyncio.sleep(wanted.after or 0)
+        while wanted.after is None and not world.watch.waits_again(job, wanted.task) and not world.watch.has_ended(job):
+            await asyncio.sleep(0.2)
 
         async def work(db: Db, now: datetime) -> Skipped:
             return await skip(db, world.project, job, wanted.task, by="ada", now=now)

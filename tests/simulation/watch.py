@@ -50,6 +50,7 @@ SOMETIMES = frozenset(
         "skipped while READY",
         "skipped after an attempt",
         "too late to skip",
+        "a task had other resources",
         "waited for a slot",
         "a limit was full",
         "a pipeline was full",
@@ -202,6 +203,11 @@ class Watch:
     def has_ended(self, job: UUID) -> bool:
         """Whether the job is over."""
         return self._job_states.get(job, JobState.PENDING).is_terminal
+
+    def waits_again(self, job: UUID, name: str) -> bool:
+        """Whether the task was tried, and is to be tried again."""
+        task = (job, int(name.removeprefix("t")))
+        return self._task_states.get(task) is InstanceState.READY and self._attempts[task] > 0
 
     def is_over(self, name: str) -> bool:
         """Whether the attempt of that name has ended, so that a session of it would be nobody's."""

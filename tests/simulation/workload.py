@@ -27,6 +27,8 @@ class Request:
     priority: int | None = None
     skip: tuple[str, ...] = ()
     pause: Pause | None = None
+    cpus: int | None = None
+    """What the first task has in this job; `None`: what the file says."""
     skips: tuple[Skip, ...] = ()
     """Tasks that somebody skips while the job goes on."""
     again: str | None = None
@@ -48,8 +50,8 @@ class Pause:
 class Skip:
     """Somebody has a task not be run, if it has not begun by then."""
 
-    after: float
-    """Seconds after the job was submitted."""
+    after: float | None
+    """Seconds after the job was submitted; `None`: while the task waits to be tried again."""
     task: str
 
 
@@ -88,6 +90,7 @@ class Workload:
             for number in range(random.randint(3, 4))
         ]
         requests = [replace(r, skips=_skips(random)) if random.random() < 0.3 else r for r in requests]
+        requests = [replace(r, cpus=random.randint(2, 4)) if random.random() < 0.3 else r for r in requests]
         return cls(files, requests, limits, pauses)
 
 
@@ -97,7 +100,8 @@ def _pause(random: Random) -> Pause:
 
 def _skips(random: Random) -> tuple[Skip, ...]:
     tasks = random.sample(["t0", "t1", "t2"], random.randint(1, 2))
-    return tuple(Skip(random.choice([0.5, 5, 15]) * random.random(), task) for task in tasks)
+    whens = [random.choice([0.5, 5, 15, None, None]) for _ in tasks]
+    return tuple(Skip(w and w * random.random(), task) for w, task in zip(whens, tasks, strict=True))
 
 
 def _pipeline(random: Random, number: int, *, has_pool: bool) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from ..exits import OK
 from ..invocation import Invocation
+from ..overriding import SET, read_overrides
 from .run import SCHEDULER, read_params
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ async def rerun(
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", metavar="K=V", help="Over the job's own; may be repeated.")
     ] = None,
+    change: SET = None,
     key: Annotated[str | None, typer.Option("--key", metavar="KEY", help="Idempotency key.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch the job until it is over.")] = False,
     scheduler: SCHEDULER = None,
@@ -105,14 +107,16 @@ async def rerun(
     if version not in ("same", "new"):
         raise typer.BadParameter(f"{version!r} is neither `same` nor `new`", param_hint="--version")
     chosen = WHOLE if start is None else FAILURE if start == "failure" else start.removeprefix("./")
-    given = read_params(param or [])
+    given, changes = read_params(param or []), read_overrides(change or [])
     job_id = JobId(new_id())  # made before the first try: one whose commit was lost on the way back is recognised
     async with call.opened() as bench, signals() as came:
         cursor = await bench.feed.here()
 
         async def work(db: Db) -> tuple[RerunPlan, Submitted | None]:
             record = await resolve_job(db, bench.project, identifier)
-            plan = await plan_rerun(db, bench.project, record.id, start=chosen, newest=version == "new", params=given)
+            plan = await plan_rerun(
+                db, bench.project, record.id, start=chosen, newest=version == "new", params=given, overrides=changes
+            )
             if dry_run:
                 return plan, None
             caller = await bench.caller(db)

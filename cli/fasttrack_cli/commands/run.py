@@ -9,6 +9,7 @@ import typer
 from ..exits import OK
 from ..invocation import Invocation
 from ..output import plural, problem_json
+from ..overriding import SET, read_overrides
 
 if TYPE_CHECKING:
     from ..starting import FromFile, FromVersion, Start
@@ -36,6 +37,7 @@ async def run(
     skip: Annotated[
         list[str] | None, typer.Option("--skip", metavar="TASK", help="Do not run this task; it counts as done.")
     ] = None,
+    change: SET = None,
     priority: Annotated[
         int | None, typer.Option(min=-100, max=100, help="Larger is more urgent; over the file's own.")
     ] = None,
@@ -58,7 +60,7 @@ async def run(
 
     Without `--wait` the job's id is printed, and whoever runs a scheduler (`fasttrack up`) takes it up.
 
-    Example: `fasttrack run train.yaml --param epochs=3 --skip report --wait`
+    Example: `fasttrack run train.yaml --param epochs=3 --skip report --set train.resources.mem=32g --wait`
     """
     from fasttrack.workflow.submit import RunRequest
 
@@ -68,7 +70,11 @@ async def run(
     from ..workbench import require_backend
 
     request = RunRequest(
-        params=read_params(param or []), skip=tuple(skip or ()), priority=priority, idempotency_key=key
+        params=read_params(param or []),
+        skip=tuple(skip or ()),
+        overrides=read_overrides(change or []),
+        priority=priority,
+        idempotency_key=key,
     )
     origin = origin_of(what, message=message or "", version=version)
     _require_fitting(origin, message=message, version=version)

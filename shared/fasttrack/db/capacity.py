@@ -43,6 +43,8 @@ class OpenTasks:
     version_id: VersionId
     index: int
     """Which task of the version."""
+    override: dict[str, Any] | None
+    """What it has otherwise than the file says, in these jobs."""
     state: InstanceState
     count: int
 
@@ -83,11 +85,12 @@ async def list_open_tasks(db: Db) -> list[OpenTasks]:
     """What has a session now, in all projects, counted by what is alike. Costs what is open, not what is stored."""
     rows = await db.rows(
         """SELECT j.site, i.resource_group, j.project_id, p.name AS project, j.pipeline_id, l.name AS pipeline,
-                  j.submitted_by, j.version_id, i.index, i.state, count(*)::int AS count
+                  j.submitted_by, j.version_id, i.index, j.overrides -> i.name AS override,
+                  i.state, count(*)::int AS count
            FROM task_instance i JOIN job j ON j.id = i.job_id JOIN project p ON p.id = j.project_id
                 JOIN pipeline l ON l.id = j.pipeline_id
            WHERE i.state IN ('STARTING', 'QUEUED', 'PREPARING', 'RUNNING', 'STOPPING') AND j.site IS NOT NULL
-           GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 ORDER BY 1, 2, 3, 5, 7, 8, 9, 10"""
+           GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 ORDER BY 1, 2, 3, 5, 7, 8, 9, 10, 11"""
     )
     return [_open(r) for r in rows]
 

@@ -45,6 +45,8 @@ class InstanceListing:
     ended_at: datetime | None
     session_id: str | None
     facts: Mapping[str, str]
+    override: dict[str, Any] | None
+    """What it has otherwise than the file of its version says, in this job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Standing:
 
 _INSTANCE = """SELECT i.id, i.job_id, j.project_id, j.version_id, i.index, i.name, i.state, i.reason, i.unmet, i.attempt,
                       i.failure, i.exit_code, i.resource_group, i.pool, i.pool_slots, i.reused_from, i.not_before,
-                      i.granted_at, i.ready_at, i.started_at, i.ended_at, a.session_id, coalesce(a.facts, '{{}}') AS facts
+                      i.granted_at, i.ready_at, i.started_at, i.ended_at, a.session_id, coalesce(a.facts, '{{}}') AS facts,
+                      j.overrides -> i.name AS override
                FROM task_instance i JOIN job j ON j.id = i.job_id
                     JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
                     LEFT JOIN attempt a ON a.instance_id = i.id AND a.number = i.attempt

@@ -48,6 +48,8 @@ class JobRecord:
     """Tasks that were not to run, as asked for; those that the file skips are not in it."""
     site: str | None = None
     """Where its sessions live; `None` until its first one is created."""
+    overrides: dict[str, Any] | None = None
+    """By task, what it has otherwise than its file says, in the file's own words; `None` for most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +81,21 @@ _INSERT_JOB = f"""
 WITH new AS (
   INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, reason, params, priority,
                    submitted_by, origin_job_id, seq, tasks, open_tasks, failed_tasks, cancelled_tasks, created_at,
-                   started_at, ended_at, next_reconcile_at, skip, site)
+                   started_at, ended_at, next_reconcile_at, skip, site, overrides)
   VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,
           -- Whoever submits may have a wrong clock; when a job is due is a matter of the database's.
-          CASE WHEN $20::timestamptz IS NOT NULL THEN least($20, now()) END, $21, $22)
+          CASE WHEN $20::timestamptz IS NOT NULL THEN least($20, now()) END, $21, $22, $23)
   ON CONFLICT (id) DO NOTHING RETURNING id),
 instances AS (
   INSERT INTO task_instance (id, job_id, "index", name, state, reason, unmet, deps_ok, deps_failed, ready_at, ended_at,
                              resource_group, pool, pool_slots, reused_from)
   SELECT i.id, new.id, i.index, i.name, i.state, i.reason, i.unmet, i.ok, i.failed, i.ready_at, i.ended_at,
          i.resource_group, i.pool, i.pool_slots, i.reused_from
-  FROM new, unnest($23::uuid[], $24::int[], $25::text[], $26::text[], $27::text[], $28::int[], $29::int[], $30::int[],
-                   $31::timestamptz[], $32::timestamptz[], $33::text[], $34::text[], $35::int[], $36::uuid[])
+  FROM new, unnest($24::uuid[], $25::int[], $26::text[], $27::text[], $28::text[], $29::int[], $30::int[], $31::int[],
+                   $32::timestamptz[], $33::timestamptz[], $34::text[], $35::text[], $36::int[], $37::uuid[])
               AS i(id, index, name, state, reason, unmet, ok, failed, ready_at, ended_at, resource_group, pool,
                    pool_slots, reused_from)),
-{appending(37, condition="EXISTS (SELECT FROM new)")}
+{appending(38, condition="EXISTS (SELECT FROM new)")}
 SELECT EXISTS (SELECT FROM new)"""
 
 
@@ -137,6 +139,7 @@ async def insert_job(
         job.next_reconcile_at,
         list(skip),
         job.site,
+        dict(job.overrides) if job.overrides else None,
         [i.id for i in instances],
         [i.index for i in instances],
         names,
@@ -171,8 +174,7 @@ async def next_job_number(db: Db, pipeline: PipelineId) -> tuple[int, datetime] 
 
 _JOB = """SELECT j.id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version, j.state, j.reason,
                  j.params, j.submitted_by, j.tasks, j.open_tasks, j.seq, j.created_at, j.started_at, j.ended_at,
-                 j.origin_job_id, j.pruned_at, j.skip,
-                 j.site
+                 j.origin_job_id, j.pruned_at, j.skip, j.site, j.overrides
           FROM job j JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
                JOIN pipeline_version v ON v.id = j.version_id """
 

@@ -82,6 +82,7 @@ class JobListing:
     site: str | None
     origin_job_id: JobId | None
     skip: Sequence[str]
+    overrides: dict[str, Any] | None
     seq: int
     tasks: int
     open_tasks: int
@@ -101,8 +102,8 @@ _PIPELINE = """SELECT id, project_id, name, latest_version, latest_job, created_
 _VERSION = """SELECT v.id, v.pipeline_id, p.project_id, v.number, v.author, v.message, v.hash, v.created_at
               FROM pipeline_version v JOIN pipeline p ON p.id = v.pipeline_id AND p.deleted_at IS NULL """
 _JOB = """SELECT j.id, j.project_id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version,
-                 j.state, j.reason, j.params, j.priority, j.submitted_by, j.site, j.origin_job_id, j.skip, j.seq,
-                 j.tasks, j.open_tasks, j.failed_tasks, j.cancelled_tasks, j.cancel_requested_at, j.created_at,
+                 j.state, j.reason, j.params, j.priority, j.submitted_by, j.site, j.origin_job_id, j.skip, j.overrides,
+                 j.seq, j.tasks, j.open_tasks, j.failed_tasks, j.cancelled_tasks, j.cancel_requested_at, j.created_at,
                  j.started_at, j.ended_at, j.pruned_at
           FROM job j JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
                JOIN pipeline_version v ON v.id = j.version_id """

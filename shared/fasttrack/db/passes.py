@@ -112,6 +112,7 @@ def _job(row: asyncpg.Record) -> Job:
         next_reconcile_at=row["next_reconcile_at"],
         project=row["project"],
         origin_job_id=row["origin_job_id"],
+        overrides=row["overrides"],
         is_pipeline_paused=row["is_pipeline_paused"],
         limits=frozenset(row["limits"]),
     )

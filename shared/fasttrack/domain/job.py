@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from ..ids import InstanceId, JobId, PipelineId, ProjectId, VersionId, session_name
 from .pipeline import Pipeline, Task
@@ -49,6 +50,8 @@ class Job:
     """The project's name."""
     origin_job_id: JobId | None = None
     """The job it runs again."""
+    overrides: Mapping[str, Any] | None = None
+    """By task, what this run has otherwise than the file; `spec.overrides` reads it."""
     is_pipeline_paused: bool = False
     limits: frozenset[str] = frozenset()
     """The project's limits as `scope:name`: a task under any of them needs a grant before it starts."""

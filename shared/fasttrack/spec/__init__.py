@@ -10,6 +10,7 @@ from .document import Document
 from .editors import json_schema
 from .export import canonical_hash, document_json, to_yaml
 from .intake import Loaded, document_from_json, load, load_pipeline
+from .overrides import apply_overrides, override_task, read_overrides
 from .params import bind_params
 from .placeholders import fill_task, secret_names
 from .renaming import renamed, require_name
@@ -19,6 +20,7 @@ __all__ = [
     "Document",
     "Generation",
     "Loaded",
+    "apply_overrides",
     "bind_params",
     "canonical_hash",
     "compile_document",
@@ -28,6 +30,8 @@ __all__ = [
     "json_schema",
     "load",
     "load_pipeline",
+    "override_task",
+    "read_overrides",
     "renamed",
     "require_name",
     "secret_names",

@@ -90,7 +90,7 @@ def document_from_json(data: Mapping[str, Any]) -> Document:
     :raises InvalidPipeline: with all problems at once, by path; such a document has no lines.
     """
     findings = Findings()
-    if found := _unstorable(data):
+    if found := unstorable(data):
         raise InvalidPipeline([Problem(found)])
     document, _ = _validate(dict(data), findings)
     if document is None or findings.has_errors:
@@ -244,7 +244,7 @@ def _validate(tree: dict[str, Any], findings: Findings) -> tuple[Document | None
         except ValidationError as error:
             tree = tree if damaged else deepcopy(tree)
             for fault in error.errors(include_url=False):
-                path, message = _explain(fault, findings)
+                path, message = explain(fault, findings)
                 findings.error(path, message)
                 if any(fault["loc"][: len(wrong)] == wrong for wrong in damaged):
                     continue
@@ -252,7 +252,8 @@ def _validate(tree: dict[str, Any], findings: Findings) -> tuple[Document | None
     return None, frozenset(damaged)
 
 
-def _explain(fault: Any, findings: Findings) -> tuple[Path, str]:
+def explain(fault: Any, findings: Findings) -> tuple[Path, str]:
+    """Where a fault that pydantic found is, and a sentence on what would be right."""
     loc: Path = fault["loc"]
     given = fault["input"]
     if isinstance(given, tuple):
@@ -301,7 +302,7 @@ def _set_aside(tree: dict[str, Any], loc: Path) -> Path:
     return loc
 
 
-def _unstorable(data: Any) -> str | None:
+def unstorable(data: Any) -> str | None:
     """Why a tree from a program could not be stored or written as text, if it could not."""
     waiting = [(data, 0)]
     while waiting:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from decimal import Decimal
 
+from .. import spec
 from ..db import Db
 from ..db.capacity import OpenTasks, StoredCapacity, list_capacity, list_open_tasks
 from ..db.listings import Visible
@@ -61,5 +62,5 @@ def _asked(tasks: OpenTasks, pipeline: Pipeline, visible: Visible) -> Asked:
         User(tasks.project, tasks.pipeline, tasks.submitted_by) if is_named else None,
         tasks.state,
         tasks.count,
-        pipeline.tasks[tasks.index].asked,
+        spec.override_task(pipeline.tasks[tasks.index], tasks.override).asked,
     )

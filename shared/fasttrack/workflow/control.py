@@ -190,11 +190,11 @@ async def _deciding(db: Db, project: ProjectId, job: JobId, now: datetime) -> Jo
     locked = await lock_job(db, project, job)
     if locked is None:
         raise NotFound(f"there is no job {job}")
-    pipelines = await CompiledVersions().get(db, [locked.version_id])
+    pipelines = await CompiledVersions().of_jobs(db, [locked])
     instances, attempts = await load_movable(db, [locked])
     # Nothing is started here: a scheduler does, when it looks at the job.
     policy = EnginePolicy(site=locked.site or "", fence=timedelta(0))
-    snapshot = JobSnapshot(locked, pipelines[locked.version_id], instances[locked.id], attempts[locked.id])
+    snapshot = JobSnapshot(locked, pipelines[locked.id], instances[locked.id], attempts[locked.id])
     # A caller whose clock is ahead must not make the job due only when the others' clocks have got there.
     return JobDecision(snapshot, policy, min(now, await read_clock(db)), starts=False)
 

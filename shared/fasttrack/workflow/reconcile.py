@@ -63,11 +63,10 @@ async def reconcile(
     now = now or clock
     unlocked = set(jobs) - {j.id for j in locked}
     busy = await still_open(db, unlocked, [policy.site]) if unlocked else set()
-    pipelines = await versions.get(db, {j.version_id for j in locked})
+    pipelines = await versions.of_jobs(db, locked)
     instances, attempts = await load_movable(db, locked) if locked else ({}, {})
     decisions: list[JobDecision] = [
-        JobDecision(JobSnapshot(j, pipelines[j.version_id], instances[j.id], attempts[j.id]), policy, now)
-        for j in locked
+        JobDecision(JobSnapshot(j, pipelines[j.id], instances[j.id], attempts[j.id]), policy, now) for j in locked
     ]
     wake = await hold_back(db, decisions, ageing=policy.ageing, now=now)
     for decision in decisions:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ..db import Db
 from ..db.jobs import InstanceRecord, JobRecord, find_job, list_instances
@@ -45,6 +46,8 @@ class RerunPlan:
     left_out: tuple[str, ...]
     """Those of them that nobody asked to skip: their `run_if` left them out, and this part of the job is kept."""
     params: Mapping[str, ParamValue]
+    overrides: Mapping[str, Any]
+    """By task, what the new job has otherwise than the file."""
     unmatched: tuple[str, ...]
     """Tasks of the job that the version has no more."""
     added: tuple[str, ...]
@@ -61,12 +64,14 @@ async def plan_rerun(
     start: str = WHOLE,
     newest: bool = False,
     params: Mapping[str, ParamValue] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> RerunPlan:
     """What running `job` again would do. Changes nothing.
 
     :param start: `WHOLE`, `FAILURE`, or the name of a task.
     :param newest: run the pipeline's newest version instead of the job's own.
-    :param params: over those of the job.
+    :param params: over those of the job. :param overrides: by task, in place of what the job had otherwise there; a task
+        with nothing in it is as the file says again.
     :raises NotFound: no such job. :raises Conflict: it is not over, or what would be reused is gone.
     :raises InvalidRun: no such task, or nothing to run again.
     """
@@ -100,6 +105,7 @@ async def plan_rerun(
         skips=tuple(n for n in pipeline.by_name if n in skipped or (n in kept and n not in reuse)),
         left_out=tuple(n for n in kept if n not in reuse and n not in skipped),
         params={n: v for n, v in origin.params.items() if n in known} | dict(params or {}),
+        overrides={n: o for n, o in (origin.overrides or {}).items() if n in pipeline.by_name} | dict(overrides or {}),
         unmatched=tuple(n for n in before if n not in pipeline.by_name),
         added=tuple(n for n in pipeline.by_name if n not in before),
         dropped_params=tuple(n for n in origin.params if n not in known),
@@ -123,6 +129,7 @@ async def rerun(
     await _require_outputs(db, plan.reuse)
     request = RunRequest(
         params=plan.params,
+        overrides=plan.overrides,
         skip=plan.skips,
         left_out=plan.left_out,
         by=by,

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -36,6 +37,8 @@ class RunRequest:
     """Names of tasks not to run, besides those the file skips; they count as done."""
     left_out: Collection[str] = ()
     """Those of `skip` that nobody asked to skip: a whole re-run of this job runs them."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """By task, what this run has otherwise than the file, in the file's own words (`spec.overrides`)."""
     priority: int | None = None
     """Over the pipeline's own."""
     by: str = ""
@@ -77,7 +80,7 @@ async def submit(
     :param now: when it is submitted; the database's clock unless a test says otherwise.
     :param job_id: made by the caller before the first try, so that a try whose commit was lost is recognised.
     :param runnable: the kinds of task the session backend can run.
-    :raises InvalidRun: unknown or ill-typed params, unknown tasks to skip, missing secrets, pools the project does not
+    :raises InvalidRun: unknown or ill-typed params or overrides, unknown tasks to skip, missing secrets, pools the project does not
         have, tasks that cannot run here.
     :raises Conflict: the idempotency key was used for another request.
     """
@@ -89,6 +92,8 @@ async def submit(
         if known is not None:
             return await _same_job(db, project, known, digest)
     params = spec.bind_params(pipeline, request.params)
+    overrides = spec.read_overrides(pipeline, request.overrides) if request.overrides else None
+    pipeline = spec.apply_overrides(pipeline, overrides)
     skipped = _skipped(pipeline, request.skip)
     reused = {pipeline.by_name[name].index: job for name, job in request.reuse.items()}
     idle = skipped | reused.keys()
@@ -127,6 +132,7 @@ async def submit(
         cancel_requested_at=None,
         created_at=now,
         origin_job_id=request.origin,
+        overrides=overrides or None,
     )
     refused = await _refused(db, pipeline, version.pipeline_id)
     decision = _new_decision(job, pipeline, now)
@@ -205,9 +211,11 @@ def _submitted_payload(
 
 
 def _digest(version: VersionRecord, request: RunRequest) -> str:
-    asked = [str(version.id), dict(request.params), sorted(request.skip), request.priority]
+    asked: list[Any] = [str(version.id), dict(request.params), sorted(request.skip), request.priority]
     if request.origin is not None:
         asked += [str(request.origin), sorted(request.reuse)]
+    if request.overrides:
+        asked.append({"overrides": request.overrides})
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from .. import spec
 from ..db import Db
 from ..db.pipelines import load_specs
+from ..domain.job import Job
 from ..domain.pipeline import Pipeline
-from ..ids import VersionId
+from ..ids import JobId, VersionId
 
 
 class NotCompiled(Exception):
@@ -29,6 +30,8 @@ class CompiledVersions:
         self._size = size
         self._defer = defer
         self._compiled: OrderedDict[VersionId, Pipeline] = OrderedDict()
+        self._of_jobs: OrderedDict[JobId, Pipeline] = OrderedDict()
+        """Of jobs with overrides."""
 
     async def get(self, db: Db, versions: Collection[VersionId]) -> dict[VersionId, Pipeline]:
         """The pipelines of these versions; those not at hand are read in one statement.
@@ -48,6 +51,24 @@ class CompiledVersions:
         while len(self._compiled) > max(self._size, len(found)):
             self._compiled.popitem(last=False)
         return found
+
+    async def of_jobs(self, db: Db, jobs: Collection[Job]) -> dict[JobId, Pipeline]:
+        """The pipelines of these jobs: those of their versions, with what each job has otherwise laid over.
+
+        :raises NotCompiled: as `get`.
+        """
+        pipelines = await self.get(db, {job.version_id for job in jobs})
+        return {job.id: self._overridden(job, pipelines[job.version_id]) for job in jobs}
+
+    def _overridden(self, job: Job, pipeline: Pipeline) -> Pipeline:
+        if not job.overrides:
+            return pipeline
+        # A job keeps its overrides as it keeps its version, so this is done once for it, and not in every pass.
+        made = self._of_jobs.pop(job.id, None) or spec.apply_overrides(pipeline, job.overrides)
+        self._of_jobs[job.id] = made
+        while len(self._of_jobs) > self._size:
+            self._of_jobs.popitem(last=False)
+        return made
 
     def compile(self, documents: dict[VersionId, dict[str, Any]]) -> None:
         """Have these versions at hand."""

@@ -237,8 +237,8 @@ async def test_a_draft_is_published_with_its_places_and_gone(ask: Asking, pipeli
     await ask.do("discardDraft", AFTER, pipelineId=pipeline)
     assert (await seen(ask, pipeline))["positions"] == {"a": [1, 2]}
     assert [action for action, _ in await audited(engine)] == [
-        "draft.save",
         "draft.move_tasks",
+        "draft.save",
         "draft.move_tasks",
         "draft.discard",
     ], "a publication is written down as one, of the pipeline"

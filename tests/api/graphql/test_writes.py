@@ -146,6 +146,20 @@ async def test_a_job_is_paused_resumed_and_cancelled(ask: Asking, engine: Engine
     assert (await engine.job(job)).state is JobState.CANCELLED
 
 
+async def test_a_run_has_something_otherwise(ask: Asking, engine: Engine) -> None:
+    pipeline = (await published(ask, a_file({"a": "", "b": ""})))["pipeline"]["id"]
+    asked = {"a": {"resources": {"mem": "1024m"}}}
+    fields = "job { overrides taskInstances { nodes { name slotsAsked { name amount } } } }"
+    ran = await ask.do("runPipeline", fields, pipelineId=pipeline, overrides=asked)
+    assert (ran["errors"], ran["job"]["overrides"]) == ([], {"a": {"resources": {"mem": "1g"}}})
+    memory = [n["slotsAsked"][1]["amount"] for n in ran["job"]["taskInstances"]["nodes"]]
+    assert memory == [str(2**30), str(2**26)]
+    for wrong, code in (({"a": {"command": "x"}}, "INVALID_RUN"), ([1], "INVALID_INPUT")):
+        refused = await ask.do("runPipeline", "job { id }", pipelineId=pipeline, overrides=wrong)
+        assert [e["code"] for e in refused["errors"]] == [code]
+    assert await count(engine, "job") == 1
+
+
 async def test_a_task_is_skipped_and_one_that_has_a_session_is_not(ask: Asking, engine: Engine) -> None:
     engine.site.script("a", Script(held=True))
     job = await engine.submit(a_file({"a": "", "b": "a", "c": "b"}))

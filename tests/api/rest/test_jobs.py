@@ -108,6 +108,24 @@ async def test_jobs_are_listed_newest_first_by_state_and_pipeline_with_constant_
     assert (await client.get("/api/v1/jobs", params={"state": ["PENDING", "FAILED"]})).status_code == 200
 
 
+async def test_a_run_has_something_otherwise_and_a_rerun_keeps_it(client: httpx.AsyncClient, engine: Engine) -> None:
+    await put(client, text=a_file({"a": ""}))
+    overrides = {"a": {"resources": {"mem": "1g"}}}
+    made = await client.post("/api/v1/pipelines/demo/runs", json={"overrides": overrides})
+    job = made.json()["id"]
+    assert (await client.get(f"/api/v1/jobs/{job}")).json()["overrides"] == overrides
+    async with engine.scheduling():
+        await engine.ended(JobId(UUID(job)))
+    again = (await client.post(f"/api/v1/jobs/{job}/rerun")).json()["job"]["id"]
+    assert (await client.get(f"/api/v1/jobs/{again}")).json()["overrides"] == overrides
+    kept = await contents(engine.database)
+    for wrong in ({"a": {"resources": {"cpu": 0}}}, {"z": {}}):
+        refused = await client.post("/api/v1/pipelines/demo/runs", json={"overrides": wrong})
+        detail = problem_of(refused, 422, "INVALID_RUN")["detail"]
+        assert detail.startswith(f"overrides.{next(iter(wrong))}")
+    assert await contents(engine.database) == kept
+
+
 async def test_a_task_is_skipped_once_and_the_audit_log_tells_it(client: httpx.AsyncClient, engine: Engine) -> None:
     await put(client, text=a_file({"a": "", "b": "a"}))
     job = (await run(client)).json()["id"]

@@ -141,7 +141,9 @@ async def rerun_job(
     async def work(db: Db) -> tuple[RerunPlan, Submitted | None]:
         project, found = await the_job(db, call, job, Permission.READ if dry_run else Permission.RUN)
         newest = asked.version == "new"
-        plan = await plan_rerun(db, project, found.id, start=start, newest=newest, params=asked.params)
+        plan = await plan_rerun(
+            db, project, found.id, start=start, newest=newest, params=asked.params, overrides=asked.overrides
+        )
         if dry_run:
             return plan, None
         return plan, await writes.rerun_job(db, call.caller, project, plan, key=key, job_id=job_id)

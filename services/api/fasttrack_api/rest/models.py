@@ -127,7 +127,9 @@ class Draft(BaseModel):
 class RunBody(BaseModel):
     """What a run asks for."""
 
-    model_config = body(params={"epochs": 3}, skip=["upload"], priority=10)
+    model_config = body(
+        params={"epochs": 3}, skip=["upload"], overrides={"fit": {"resources": {"mem": "32g"}}}, priority=10
+    )
     params: dict[Name, str | int | float | bool] = Field(
         default_factory=dict, max_length=1000, description="Values of the pipeline's params, over their defaults."
     )
@@ -135,6 +137,12 @@ class RunBody(BaseModel):
         default_factory=list,
         max_length=10_000,
         description="Tasks not to run, besides those the file skips; they count as done.",
+    )
+    overrides: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict,
+        max_length=1000,
+        description="What some tasks have otherwise in this job, in the words of the file: `resources`, `environment` with "
+        "`image`, `scaling-group` and `envs`, `retry`, `timeouts`.",
     )
     priority: int | None = Field(None, ge=-100, le=100, description="Over the pipeline's own; larger is more urgent.")
     version: int | None = Field(None, ge=1, le=2**31 - 1, description="Which version; `null` is the newest.")
@@ -157,6 +165,7 @@ class Job(BaseModel):
     reason: str = Field(description="Why it is in this state, or what it waits for; may be empty.")
     params: dict[str, Any]
     skip: list[str]
+    overrides: dict[str, Any] | None = Field(None, description="By task, what it has otherwise than the file says.")
     submitted_by: str
     tasks: int
     open_tasks: int = Field(description="Tasks that are not over.")
@@ -263,6 +272,9 @@ class RerunBody(BaseModel):
     version: Literal["same", "new"] = Field("same", description="The job's own version, or the pipeline's newest.")
     params: dict[Name, str | int | float | bool] = Field(
         default_factory=dict, max_length=1000, description="Over those of the job."
+    )
+    overrides: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, max_length=1000, description="By task, in place of those of the job; `{}` is as the file."
     )
 
 

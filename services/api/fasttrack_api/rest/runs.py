@@ -36,7 +36,13 @@ async def run_pipeline(
     Answers 201 with the new job, or 200 with the job that the same request under the same key made before.
     """
     asked = given or models.RunBody()
-    request = RunRequest(params=asked.params, skip=asked.skip, priority=asked.priority, idempotency_key=key)
+    request = RunRequest(
+        params=asked.params,
+        skip=asked.skip,
+        overrides=asked.overrides,
+        priority=asked.priority,
+        idempotency_key=key,
+    )
     job_id = JobId(new_id())  # made before the first try: one whose commit was lost on the way back is recognised
 
     async def work(db: Db) -> Submitted:

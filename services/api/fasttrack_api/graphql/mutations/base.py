@@ -137,6 +137,15 @@ def params_of(value: Any) -> Mapping[str, ParamValue]:
     return value
 
 
+def overrides_of(value: Any) -> Mapping[str, Any]:
+    """What a run is to have otherwise, as it was given; the run checks it. :raises BadInput: it is no object."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadInput("overrides", 'overrides are an object by task, such as {"train": {"resources": {"cpu": 8}}}')
+    return value
+
+
 def bounded(part: str, value: str, most: int) -> str:
     """The text, if it is not longer than that. :raises BadInput: it is."""
     if len(value) > most or "\0" in value:

@@ -26,7 +26,7 @@ from ..context import Context, Info
 from ..ids import Kind, to_global
 from ..types.enums import expose
 from ..types.job import Job
-from .base import BadInput, MutationError, bounded, job_for, job_now, params_of, pipeline_for, tried
+from .base import BadInput, MutationError, bounded, job_for, job_now, overrides_of, params_of, pipeline_for, tried
 
 _MOST_SKIPS = 1000
 
@@ -57,6 +57,12 @@ class RunPipelineInput:
     skip: list[str] | None = strawberry.field(
         default=None, description="Tasks not to run, which count as done; at most 1,000. Null: none."
     )
+    overrides: JSON | None = strawberry.field(
+        default=None,
+        description="What some tasks have otherwise in this job, an object by task in the words of the file, such as "
+        '`{"train": {"resources": {"mem": "32g"}, "environment": {"image": "torch:2"}}}`: `resources`, `environment` with '
+        "`image`, `scaling-group` and `envs`, `retry`, `timeouts`; at most 1,000 tasks. Null: none.",
+    )
     priority: int | None = strawberry.field(
         default=None, description="Larger is more urgent, -1,000,000 to 1,000,000. Null: the pipeline's own."
     )
@@ -79,6 +85,11 @@ class RerunJobInput:
         default=False, description="Run the pipeline's newest version, tasks matched by name, instead of the job's own."
     )
     params: JSON | None = strawberry.field(default=None, description="Values over those of the job; null: none.")
+    overrides: JSON | None = strawberry.field(
+        default=None,
+        description="As in `runPipeline`, task by task in place of what the job has; an empty object for a task makes it "
+        "as the file says again. Null: as the job.",
+    )
     idempotency_key: str | None = strawberry.field(
         default=None, description="As in `runPipeline`. Null: each call makes a job."
     )
@@ -222,6 +233,7 @@ class JobWrites:
                 start=_start(input),
                 newest=input.newest_version,
                 params=params_of(input.params),
+                overrides=overrides_of(input.overrides),
             )
             plan = _plan_of_rerun(found)
             submitted = await writes.rerun_job(
@@ -298,6 +310,7 @@ def _request(input: RunPipelineInput) -> RunRequest:
     return RunRequest(
         params=params_of(input.params),
         skip=tuple(skip),
+        overrides=overrides_of(input.overrides),
         priority=input.priority,
         idempotency_key=_key(input.idempotency_key),
     )

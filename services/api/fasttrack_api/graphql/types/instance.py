@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 from strawberry.scalars import JSON
 
+from fasttrack import spec
 from fasttrack.db.instances import AttemptListing, InstanceListing, Standing
 from fasttrack.domain.states import FailureClass, InstanceState
 from fasttrack.domain.usage import HOLDING
@@ -162,7 +163,7 @@ class TaskInstance(Node):
         """What it asks for."""
         pipeline = await info.context.loaders.compiled.load(self.record.version_id)
         assert pipeline is not None
-        return slots_of(pipeline.tasks[self.index].asked)
+        return slots_of(spec.override_task(pipeline.tasks[self.index], self.record.override).asked)
 
     @strawberry.field(
         description="What its compute session holds now, of what it asked for; empty when it has none, or waits for room.",

@@ -60,6 +60,9 @@ class Job(Node):
     priority: int = strawberry.field(description="Larger is more urgent.")
     submitted_by: str = strawberry.field(description="Who started it.")
     skip: list[str] = strawberry.field(description="Tasks that it was asked not to run.")
+    overrides: JSON | None = strawberry.field(
+        description="What some of its tasks have otherwise than the file says, an object by task; null: nothing."
+    )
     site: str | None = strawberry.field(description="Where its sessions are; null until the first one is made.")
     task_count: int = strawberry.field(description="How many tasks it has.")
     open_task_count: int = strawberry.field(description="How many of them are not over.")
@@ -92,6 +95,7 @@ class Job(Node):
             priority=record.priority,
             submitted_by=record.submitted_by,
             skip=list(record.skip),
+            overrides=record.overrides,  # type: ignore[arg-type]
             site=record.site,
             task_count=record.tasks,
             open_task_count=record.open_tasks,
