@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 from fasttrack.db import Database
@@ -99,3 +101,12 @@ async def test_templates_are_listed_shown_offered_and_withdrawn(stored: CommandL
     assert (await stored("templates", "share", "nobody")).code == 3
     assert (await stored("templates", "unshare", "mine")).out == "mine is no template now\n"
     assert (await stored("templates", "show", "greeter")).code == 3
+
+
+async def test_the_commands_of_the_page_do_what_it_says(stored: CommandLine) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "capabilities" / "pipelines.md").read_text()
+    commands, _ = re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S)
+    for line in commands.splitlines():
+        answer = await stored(*shlex.split(line, comments=True)[1:])
+        assert answer.code == 0, (line, answer)
+    assert [p["name"] for p in (await stored("pipelines", "--json")).json["pipelines"]] == ["greeter"]

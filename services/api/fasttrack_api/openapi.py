@@ -23,6 +23,7 @@ What is not yours to see answers as what is not there: 404.
 _TAGS = [
     {"name": "pipelines", "description": "Pipelines and their versions, as JSON and as the YAML they are written in."},
     {"name": "jobs", "description": "Runs of pipelines, and what can be done to them."},
+    {"name": "templates", "description": "What pipelines can be made from, and offering a version of one."},
     {"name": "projects", "description": "What pipelines, jobs and secrets belong to."},
     {"name": "limits", "description": "How many tasks may have a session at once."},
     {"name": "secrets", "description": "Secrets by name. Values go in and never come out."},
@@ -48,6 +49,7 @@ _PROBLEM: dict[str, Any] = {
         "remedy": {"type": "string", "description": "What to do about it."},
         "request_id": {"type": "string", "description": "What the server's log calls this request."},
         "retryable": {"type": "boolean", "description": "Whether the same request may succeed later."},
+        "free_name": {"type": "string", "description": "A name that is free, when the one that was given is taken."},
         "error_id": {"type": "string", "description": "What the log has a fault of the server under."},
         "errors": {
             "type": "array",

@@ -128,6 +128,8 @@ def of_error(error: FastTrackError) -> Response:
             }
             for p in error.problems[:_MOST_PROBLEMS]
         ]
+    if "free_name" in error.facts:
+        more["free_name"] = error.facts["free_name"]
     answer = problem(status, error.code, error.message, **more)
     if isinstance(error, TooManyRequests):
         answer.headers["Retry-After"] = str(error.retry_after)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fasttrack.domain.access import Role
@@ -304,3 +306,20 @@ async def test_an_empty_or_archived_pipeline_is_not_offered(ask: Asking) -> None
     assert [e["code"] for e in (await ask.do("shareTemplate", "template { id }", **share))["errors"]] == ["CONFLICT"]
     await ask.do("unarchivePipeline", NOW, pipelineId=pipeline)
     assert await names(ask) == ["a"]
+
+
+async def test_the_examples_of_the_page_work(ask: Asking) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "capabilities" / "pipelines.md").read_text()
+    create_, update, search, delete, share, listing = re.findall(r"^```graphql\n(.*?)^```", page, re.M | re.S)
+    (hello,) = (await ask(listing))["templates"]["nodes"]
+    assert (hello["name"], hello["isShipped"]) == ("hello", True)
+    made = (await ask(create_, project=ask.project_id, template=hello["id"]))["createPipeline"]
+    assert (made["errors"], made["pipeline"]["createdFrom"]["template"]) == ([], {"name": "hello"})
+    pipeline = made["pipeline"]["id"]
+    changed = (await ask(update, pipeline=pipeline))["updatePipeline"]
+    assert changed["pipeline"] == {"name": "greeter", "tags": ["nlp"], "revision": 2, "latestVersionNumber": 2}
+    found = (await ask(search, project=ask.project_id))["project"]["pipelines"]["nodes"]
+    assert found == [{"name": "greeter", "tags": ["nlp"]}]
+    offered = (await ask(share, pipeline=pipeline))["shareTemplate"]
+    assert (offered["template"]["name"], offered["template"]["versionNumber"]) == ("greeter", 2)
+    assert (await ask(delete, pipeline=pipeline))["deletePipeline"] == {"pipelineId": pipeline, "errors": []}

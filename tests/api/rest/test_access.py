@@ -9,16 +9,20 @@ import pytest
 from fastapi import FastAPI
 
 from fasttrack.db import Database
-from fasttrack.domain.access import Permission, Role
+from fasttrack.domain.access import OWNER as OWNERS_ID
+from fasttrack.domain.access import Caller, Permission, Role
+from fasttrack.domain.catalog import TemplateScope
 from fasttrack.ids import ProjectId, new_id
 from fasttrack.workflow.publish import publish
 from fasttrack.workflow.submit import RunRequest, submit
+from fasttrack.workflow.templates import share_template
 from fasttrack_api.rest import ROUTERS
 from fasttrack_api.rest.routing import Route, _query_names
 from tests.api.rest.conftest import YAML, Become, contents, problem_of
 from tests.factories import a_file
 from tests.people import People
 
+OWNER = Caller(OWNERS_ID, "owner", is_superadmin=True)
 # What each operation needs at least; a body that is right, where one is needed.
 R, E, U, S, O, A = Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR, Role.OPERATOR, Role.ADMIN  # noqa: E741
 NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
@@ -30,6 +34,15 @@ NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
     ("DELETE", "/api/v1/pipelines/{pipeline}/draft"): (E, {}),
     ("GET", "/api/v1/pipelines/{pipeline}/versions"): (R, {}),
     ("GET", "/api/v1/pipelines/{pipeline}/versions/{number}"): (R, {}),
+    ("POST", "/api/v1/pipelines"): (E, {"json": {"name": "new"}}),
+    ("PATCH", "/api/v1/pipelines/{pipeline}"): (E, {"json": {"tags": ["new"]}}),
+    ("POST", "/api/v1/pipelines/{pipeline}/archive"): (E, {}),
+    ("POST", "/api/v1/pipelines/{pipeline}/unarchive"): (E, {}),
+    ("DELETE", "/api/v1/pipelines/{pipeline}"): (O, {"params": {"confirm": "demo"}}),
+    ("PUT", "/api/v1/pipelines/{pipeline}/template"): (E, {"json": {"scope": "project"}}),
+    ("DELETE", "/api/v1/pipelines/{pipeline}/template"): (E, {}),
+    ("GET", "/api/v1/templates"): (R, {}),
+    ("GET", "/api/v1/templates/{template}"): (R, {}),
     ("POST", "/api/v1/pipelines/{pipeline}/pause"): (U, {}),
     ("POST", "/api/v1/pipelines/{pipeline}/resume"): (U, {}),
     ("POST", "/api/v1/pipelines/{pipeline}/runs"): (U, {}),
@@ -93,7 +106,7 @@ TAKE_PROJECT = {
     if isinstance(route, Route) and "project" in _query_names(route.dependant)
     for method in route.methods
 }
-OF_NO_PROJECT = {("GET", f"/api/v1/{noun}") for noun in ("projects", "resource-groups", "accelerators")}
+OF_NO_PROJECT = {("GET", f"/api/v1/{noun}") for noun in ("projects", "resource-groups", "accelerators", "templates")}
 """What is not of one project: everybody may ask, and is told only of what they may read."""
 ROUTES = sorted(NEEDS)
 ORDER = [Role.VIEWER, Role.EDITOR, Role.OPERATOR, Role.ADMIN]
@@ -116,7 +129,9 @@ async def a_world(database: Database, project: ProjectId) -> dict[str, str]:
     async def work(db: Any) -> dict[str, str]:
         published = await publish(db, project, a_file({"a": ""}), by="ada")
         made = await submit(db, project, published.version, published.compiled, RunRequest(by="ada"))
-        return {"pipeline": str(published.pipeline.id), "job": str(made.job_id)}
+        template = await share_template(db, OWNER, published.pipeline.id, TemplateScope.PROJECT, name="private")
+        names = {"pipeline": published.pipeline.id, "job": made.job_id, "template": template.id}
+        return {name: str(value) for name, value in names.items()}
 
     names = await database.run(work)
     people = People(database)
@@ -131,8 +146,9 @@ async def send(
 ) -> httpx.Response:
     method, path = route
     needs_project = route in TAKE_PROJECT or path.startswith("/api/v1/exports")
-    options = NEEDS[route][1] if route in NEEDS else SUPERADMINS.get(route, {})
-    return await client.request(method, path.format(**names), params=query if needs_project else {}, **options)
+    options = dict(NEEDS[route][1] if route in NEEDS else SUPERADMINS.get(route, {}))
+    params = (query if needs_project else {}) | options.pop("params", {})
+    return await client.request(method, path.format(**names), params=params, **options)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=NAMES)
@@ -144,8 +160,7 @@ async def test_what_is_foreign_answers_as_what_is_not_there(
     route: tuple[str, str],
 ) -> None:
     there = await a_world(database, foreign)
-    unknown = there | {"pipeline": str(new_id()), "job": str(new_id()), "project": str(new_id())}
-    unknown["account"] = str(new_id())
+    unknown = there | {name: str(new_id()) for name in ("pipeline", "job", "project", "template", "account")}
     before = await contents(database)
     for role in (None, Role.ADMIN):  # of no project at all, and the most one can be in another one
         become(role)
@@ -154,6 +169,7 @@ async def test_what_is_foreign_answers_as_what_is_not_there(
             answer = await send(client, route, names, {"project": project})
             if route in OF_NO_PROJECT:
                 assert "foreign" not in answer.text
+                assert "private" not in answer.text
                 continue
             body = problem_of(answer, 404, "NOT_FOUND")
             body.pop("request_id")
@@ -194,7 +210,7 @@ async def test_a_token_of_another_scope_or_project_opens_nothing(
         become(Role.ADMIN, **limits)
         answer = await send(client, route, names, {"project": "default"})
         if route in OF_NO_PROJECT:
-            assert (answer.status_code, "default" in answer.text) == (200, False)
+            assert (answer.status_code, "default" in answer.text, "private" in answer.text) == (200, False, False)
         else:
             problem_of(answer, 404, "NOT_FOUND")
     assert await contents(database) == before

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from . import (
     accounts,
     audit,
+    catalog,
     drafts,
     events,
     exports,
@@ -18,13 +19,17 @@ from . import (
     runs,
     secrets,
     statistics,
+    templates,
     tokens,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
     pipelines.router,
+    catalog.router,
     drafts.router,
     runs.router,
+    templates.router,
+    templates.of_pipelines,
     jobs.router,
     events.router,
     projects.router,

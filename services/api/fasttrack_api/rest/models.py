@@ -49,15 +49,20 @@ class Pipeline(BaseModel):
     """A pipeline; its content is in its versions."""
 
     model_config = example(
-        id=_PIPELINE, name="train", latest_version=3, latest_job=12, created_by="ada", created_at=_WHEN, paused_at=None
-    )
+        id=_PIPELINE, name="train", latest_version=3, latest_job=12, created_by="ada", created_at=_WHEN, paused_at=None,
+        archived_at=None, description="Fits the small model.", tags=["nlp"], revision=2,
+    )  # fmt: skip
     id: UUID
     name: str
-    latest_version: int = Field(description="The number of its newest version.")
+    latest_version: int = Field(description="The number of its newest version; 0: it is empty.")
     latest_job: int = Field(description="The number of its newest job; 0: it never ran.")
     created_by: str
     created_at: datetime
     paused_at: datetime | None = Field(None, description="Since when it starts nothing; `null`: it does.")
+    archived_at: datetime | None = Field(None, description="When it was archived; `null`: it is live.")
+    description: str = Field("", description="What it is for; may be empty.")
+    tags: list[str] = Field(default_factory=list, description="Its tags, sorted.")
+    revision: int = Field(1, description="Grows when its name, description, tags or archiving change.")
 
 
 class Version(BaseModel):

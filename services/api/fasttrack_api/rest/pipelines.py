@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from fasttrack import spec
 from fasttrack.db import Db
-from fasttrack.db.pipelines import PipelineRecord, VersionRecord
+from fasttrack.db.catalog import find_by_former_name
+from fasttrack.db.pipelines import PipelineRecord, VersionRecord, list_archived
 from fasttrack.db.pipelines import list_pipelines as list_stored
 from fasttrack.db.pipelines import list_versions as list_stored_versions
 from fasttrack.domain.access import Permission
+from fasttrack.domain.catalog import checked_tags
 from fasttrack.errors import Conflict, InvalidInput, NotFound
-from fasttrack.ids import JobId
+from fasttrack.ids import JobId, PipelineId
 from fasttrack.workflow import writes
 from fasttrack.workflow.publish import Published, require_version
 
@@ -42,12 +45,26 @@ async def list_pipelines(
     project: InProject = None,
     after: Annotated[str, Query(max_length=255, description="`next` of the page before.")] = "",
     limit: Limited = 100,
+    search: Annotated[str, Query(max_length=200, description="Only names with this in them, in any case.")] = "",
+    tag: Annotated[
+        list[str] | None, Query(max_length=20, description="Only those with this tag; given again, with all of them.")
+    ] = None,
+    archived: Annotated[bool, Query(description="Those that are archived, the newest first.")] = False,
 ) -> models.Page[models.Pipeline]:
     """The project's pipelines by name."""
+    tags, search = checked_tags(tag or ()), search.replace("\0", "")
+    before = _id_after(after) if archived and after else None
     async with call.parts.database.transaction() as db:
-        found = await list_stored(db, await the_project(db, call, project), limit=limit + 1, after=after)
+        where = await the_project(db, call, project)
+        if archived:
+            found = await list_archived(db, where, limit=limit + 1, before=before, search=search, tags=tags)
+        else:
+            found = await list_stored(db, where, limit=limit + 1, after=after, search=search, tags=tags)
     page = [models.Pipeline.model_validate(p) for p in found[:limit]]
-    return models.Page(items=page, next=page[-1].name if len(found) > limit else None)
+    if len(found) <= limit:
+        return models.Page(items=page, next=None)
+    following = str(page[-1].id) if archived else page[-1].name
+    return models.Page(items=page, next=following)
 
 
 @router.get("/{pipeline}", summary="Read a pipeline", response_model=models.Pipeline, responses=_EITHER)
@@ -183,9 +200,17 @@ async def _where_to_publish(db: Db, call: Call, what: str, project: str | None, 
         named = found.name
     except NotFound:
         where, named = await the_project(db, call, project, Permission.EDIT), what
-    if name != named:
+    # A file that still has the former name of the pipeline is one of its files.
+    if named not in (name, await find_by_former_name(db, where, name)):
         raise InvalidInput(f"the file names the pipeline {name[:80]!r}, the address {named[:80]!r}; change one of them")
     return where
+
+
+def _id_after(after: str) -> PipelineId:
+    try:
+        return PipelineId(UUID(after))
+    except ValueError:
+        raise InvalidInput("`after` must be the `next` of a page of archived pipelines") from None
 
 
 async def yaml_body(request: Request) -> bytes:

@@ -11,10 +11,11 @@ from starlette.requests import Request
 
 from fasttrack.db import Db
 from fasttrack.db.jobs import JobRecord, find_job
-from fasttrack.db.pipelines import PipelineRecord, find_pipeline
+from fasttrack.db.listings import load_pipelines
+from fasttrack.db.pipelines import PipelineRecord, find_pipeline, find_pipelines
 from fasttrack.db.visible import ProjectRecord, find_visible_project, project_of_job, project_of_pipeline
 from fasttrack.domain.access import Caller, Permission
-from fasttrack.errors import NotFound
+from fasttrack.errors import InvalidInput, NotFound
 from fasttrack.ids import JobId, PipelineId, ProjectId
 from fasttrack.workflow.accounts import find_account_named
 
@@ -126,6 +127,24 @@ async def the_pipeline(
         raise missing
     call.caller.require(permission, where, what="pipeline")
     return where, found
+
+
+async def the_pipeline_in_any_state(db: Db, call: Call, what: str, project: str | None) -> PipelineRecord:
+    """The pipeline of that id or name, live or archived. What is done to it checks what the caller may.
+
+    :raises NotFound: there is none that the caller may see.
+    :raises InvalidInput: no live one has the name, and several archived ones had it.
+    """
+    identifier = _as_id(what)
+    located = None if identifier is None else await load_pipelines(db, call.caller.projects, [identifier])
+    where = located[identifier].project_id if located and identifier else await the_project(db, call, project)
+    found = await find_pipelines(db, where, what)
+    if not found:
+        raise NotFound(f"there is no pipeline {what[:80]!r}")
+    if len(found) > 1:
+        ids = ", ".join(str(p.id) for p in found)
+        raise InvalidInput(f"several archived pipelines were named {what[:80]!r}; use the id of one: {ids}")
+    return found[0]
 
 
 async def the_job(
