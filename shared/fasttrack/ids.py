@@ -28,6 +28,7 @@ __all__ = [
     "VersionId",
     "make_ids_with",
     "new_id",
+    "parse_id",
     "parse_session_name",
     "session_name",
     "short",
@@ -40,6 +41,16 @@ _make: Callable[[], UUID] = uuid7
 def new_id() -> UUID:
     """A fresh version-7 UUID; later calls in one process sort later."""
     return _make()
+
+
+def parse_id(text: str) -> UUID | None:
+    """The id that the text is, written as we write ids; `None`: it is none."""
+    if len(text) != 36:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def make_ids_with(source: Callable[[], UUID] | None) -> None:

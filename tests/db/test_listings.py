@@ -9,8 +9,12 @@ from uuid import UUID
 import pytest
 
 from fasttrack.db import Database, Db
+from fasttrack.db.deleted import list_deleted
 from fasttrack.db.listings import BY_AGE_DOWN, BY_NAME, JobFilter, list_jobs_of, list_pipelines_of
+from fasttrack.db.pipelines import list_pipelines
+from fasttrack.db.templates import list_stored_templates
 from fasttrack.db.windows import Window
+from fasttrack.domain.catalog import TemplateScope
 from fasttrack.domain.states import JobState
 from fasttrack.ids import PipelineId, ProjectId, VersionId
 
@@ -24,10 +28,16 @@ _FILL = [
     """INSERT INTO pipeline (id, project_id, name, created_by, latest_version)
        SELECT ('ffffffff-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, 'ffffffff-0000-0000-0000-000000000000',
               'p' || n, 'ada', 1 FROM generate_series(1, 10000) AS n""",
+    # Every other pipeline has the tag `gpu`, and one in a hundred `rare`.
+    """UPDATE pipeline SET tags = array_remove(ARRAY['gpu', CASE WHEN hashtext(name) % 50 = 0 THEN 'rare' END], NULL)
+       WHERE hashtext(name) % 2 = 0""",
     """INSERT INTO pipeline_version (id, pipeline_id, number, author, message, hash, source, spec)
        SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(n + 1), 12, '0'))::uuid,
               ('00000000-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, 1, 'ada', '', '', '', '{}'
        FROM generate_series(1, 500) AS n""",
+    """INSERT INTO template (id, project_id, pipeline_id, version_id, scope, name, shared_by)
+       SELECT gen_random_uuid(), $1, v.pipeline_id, v.id, CASE WHEN v.pipeline_id::text < '00000000-0000-0000-0000-00000000000a'
+              THEN 'everyone' ELSE 'project' END, 't', 'ada' FROM pipeline_version v""",
     # One job in fifty is of the project that is asked about.
     """INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, params, priority, submitted_by, seq, tasks,
                         open_tasks, failed_tasks, cancelled_tasks, created_at, next_reconcile_at)
@@ -47,7 +57,7 @@ async def filled(database: Database, project: ProjectId) -> Database:
     async with database.transaction() as db:
         for statement in _FILL:
             await db.execute(statement, *([project] if "$1" in statement else []))
-        for table in ("pipeline", "pipeline_version", "job"):
+        for table in ("pipeline", "pipeline_version", "job", "template"):
             await db.execute(f"ANALYZE {table}")
     return database
 
@@ -91,3 +101,28 @@ async def test_pipelines_are_found_by_an_index(filled: Database, project: Projec
         assert "uq_pipeline_name" in explaining.plans
         await list_pipelines_of(explaining, project, Window(50), order=BY_AGE_DOWN)
         assert "ix_pipeline_project" in explaining.plans
+
+
+async def test_pipelines_with_tags_are_found_by_tags_and_project_in_one_index(
+    filled: Database, project: ProjectId
+) -> None:
+    async with filled.transaction() as db:
+        explaining = Explaining(db._connection)
+        await list_pipelines_of(explaining, project, Window(50), tags=["rare"])
+        assert "ix_pipeline_tags" in explaining.plans
+        assert "Seq Scan" not in explaining.plans
+        await list_pipelines(explaining, project, limit=50, tags=["rare", "gpu"])
+        assert "ix_pipeline_tags" in explaining.plans
+        page = await list_pipelines_of(db, project, Window(500), tags=["rare", "gpu"])
+    assert 0 < len(page.items) < 50
+    assert {p.project_id for p in page.items} == {project}
+
+
+async def test_templates_and_what_is_to_be_removed_are_found_by_an_index(filled: Database) -> None:
+    async with filled.transaction() as db:
+        await db.execute("SET LOCAL enable_seqscan = off")  # there are never many
+        explaining = Explaining(db._connection)
+        await list_stored_templates(explaining, None, Window(50), scope=TemplateScope.EVERYONE)
+        assert "ix_template_everyone" in explaining.plans
+        await list_deleted(explaining)
+        assert "ix_pipeline_deleted" in explaining.plans

@@ -393,6 +393,26 @@ async def test_a_name_is_free_once_its_owner_is_archived_and_then_it_cannot_come
     assert found.id == old.pipeline
 
 
+async def test_a_job_is_made_or_the_pipeline_is_archived_but_never_both(
+    database: Database, ada: Caller, engine: Engine
+) -> None:
+    outcomes = set()
+    for n in range(8):
+        text = a_file({"a": ""}, f"p{n}")
+        made = await database.run(lambda db, t=text: publish(db, engine.project, t, by="ada"))
+        done = await asyncio.gather(
+            engine.submit(text),
+            database.run(lambda db, it=made: archive_pipeline(db, ada, it.pipeline.id)),
+            return_exceptions=True,
+        )
+        archived = (await stored(database, made.pipeline.id)).archived_at is not None
+        async with database.transaction() as db:
+            jobs = await db.value("SELECT count(*)::int FROM job WHERE pipeline_id = $1", made.pipeline.id)
+        assert (jobs, archived) in ((0, True), (1, False)), done
+        outcomes.add(archived)
+    assert outcomes
+
+
 # -- deleting: what is left is removed by retention, tests/scheduler/test_deleted_pipelines.py ------------------------
 
 

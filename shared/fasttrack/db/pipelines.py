@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from ..ids import PipelineId, ProjectId, VersionId, new_id
+from ..ids import PipelineId, ProjectId, VersionId, new_id, parse_id
 from .engine import Db
 
 
@@ -140,16 +140,24 @@ async def list_archived(
 
 async def find_pipelines(db: Db, project: ProjectId, text: str) -> list[PipelineRecord]:
     """What `text` can mean: the pipeline of that id, else the live one of that name, else archived ones (at most ten)."""
+    row = None
+    if (identifier := parse_id(text)) is not None:
+        row = await db.row(
+            f"SELECT {_PIPELINE} FROM pipeline WHERE id = $2 AND project_id = $1 AND deleted_at IS NULL",
+            project,
+            identifier,
+        )
+    found = _pipeline(row) if row is not None else await find_pipeline(db, project, text)
+    if found is not None:
+        return [found]
     rows = await db.rows(
-        f"""SELECT {_PIPELINE} FROM pipeline WHERE project_id = $1 AND deleted_at IS NULL
-              AND (id::text = lower($2) OR name = $2)
-            ORDER BY id::text = lower($2) DESC, archived_at IS NULL DESC, archived_at DESC LIMIT 11""",
+        f"""SELECT {_PIPELINE} FROM pipeline
+            WHERE project_id = $1 AND name = $2 AND archived_at IS NOT NULL AND deleted_at IS NULL
+            ORDER BY id DESC LIMIT 10""",
         project,
         text,
     )
-    found = [_pipeline(r) for r in rows]
-    is_certain = bool(found) and (found[0].archived_at is None or str(found[0].id) == text.lower())
-    return found[:1] if is_certain else found[:10]
+    return [_pipeline(r) for r in rows]
 
 
 async def add_version(

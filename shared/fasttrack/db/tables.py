@@ -114,7 +114,13 @@ pipeline = Table(
     # A name may be used again once its former owner is archived.
     Index("uq_pipeline_name", "project_id", "name", unique=True, postgresql_where=text("archived_at IS NULL")),
     # By tags in a project, both in one array: an index of the server's own that takes a UUID beside it does not exist.
-    Index("ix_pipeline_tags", text("array_append(tags, project_id::text)"), postgresql_using="gin"),
+    # Written at once, as writes are rare: a list of what is still to be written would be read through by every search.
+    Index(
+        "ix_pipeline_tags",
+        text("array_append(tags, project_id::text)"),
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+    ),
     # What is still to be removed: never many.
     Index("ix_pipeline_deleted", "project_id", postgresql_where=text("deleted_at IS NOT NULL")),
 )

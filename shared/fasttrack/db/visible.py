@@ -65,12 +65,12 @@ async def project_of_job(db: Db, job: JobId, projects: Projects) -> ProjectId | 
     return ProjectId(found) if found else None
 
 
-async def project_of_pipeline(db: Db, pipeline: PipelineId, projects: Projects) -> tuple[ProjectId, str] | None:
-    """The project of the live pipeline, and the pipeline's name."""
-    row = await db.row(
-        """SELECT project_id, name FROM pipeline
-           WHERE id = $1 AND archived_at IS NULL AND ($2::uuid[] IS NULL OR project_id = ANY($2))""",
+async def project_of_pipeline(db: Db, pipeline: PipelineId, projects: Projects) -> ProjectId | None:
+    """The project of the pipeline, live or archived."""
+    found = await db.value(
+        """SELECT project_id FROM pipeline
+           WHERE id = $1 AND deleted_at IS NULL AND ($2::uuid[] IS NULL OR project_id = ANY($2))""",
         pipeline,
         _list(projects),
     )
-    return (ProjectId(row["project_id"]), row["name"]) if row else None
+    return ProjectId(found) if found else None

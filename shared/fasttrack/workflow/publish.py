@@ -100,6 +100,11 @@ async def require_version(db: Db, project: ProjectId, name: str, number: int | N
     pipeline = await find_pipeline(db, project, name)
     if pipeline is None:
         raise NotFound(f"there is no pipeline named {name}")
+    return await require_version_of(db, pipeline, number)
+
+
+async def require_version_of(db: Db, pipeline: PipelineRecord, number: int | None) -> VersionRecord:
+    """Version `number` of the pipeline, live or archived, or its newest. :raises NotFound: it has no such version."""
     wanted = pipeline.latest_version if number is None else number
     version = await find_version(db, pipeline.id, wanted)
     if version is None:

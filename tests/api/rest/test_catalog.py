@@ -46,6 +46,13 @@ async def test_a_pipeline_is_made_changed_archived_brought_back_and_deleted(
     archived = await client.post("/api/v1/pipelines/fit/archive", params={"expected_revision": 2})
     assert archived.json()["archived_at"] is not None
     problem_of(await client.get("/api/v1/pipelines/fit"), 404, "NOT_FOUND")
+    identifier = made["pipeline"]["id"]
+    assert (await client.get(f"/api/v1/pipelines/{identifier}")).json()["name"] == "fit"
+    assert (await client.get(f"/api/v1/pipelines/{identifier}/versions/1")).json()["source"] == a_file(
+        {"a": ""}, "train"
+    )
+    assert (await client.get("/api/v1/jobs", params={"pipeline": identifier})).json()["items"] == []
+    problem_of(await client.post(f"/api/v1/pipelines/{identifier}/runs"), 404, "NOT_FOUND")
     problem_of(await client.post("/api/v1/pipelines/fit/runs"), 404, "NOT_FOUND")
     assert (await client.get("/api/v1/pipelines")).json()["items"] == []
     listed = (await client.get("/api/v1/pipelines", params={"archived": True})).json()["items"]

@@ -21,7 +21,7 @@ from fasttrack.domain.catalog import checked_tags
 from fasttrack.errors import Conflict, InvalidInput, NotFound
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.workflow import writes
-from fasttrack.workflow.publish import Published, require_version
+from fasttrack.workflow.publish import Published, require_version_of
 
 from ..problems import PreconditionFailed
 from . import models
@@ -77,8 +77,8 @@ async def read_pipeline(
     """
     as_yaml = _wants_yaml(request)
     async with call.parts.database.transaction() as db:
-        where, found = await the_pipeline(db, call, pipeline, project)
-        version = await require_version(db, where, found.name, None) if as_yaml else None
+        _, found = await the_pipeline(db, call, pipeline, project)
+        version = await require_version_of(db, found, None) if as_yaml else None
     if version is not None:
         return _yaml(version)
     response.headers["Vary"] = "Accept"
@@ -161,8 +161,8 @@ async def read_version(
     """A version as JSON, or as YAML, as `Accept` asks."""
     as_yaml = _wants_yaml(request)
     async with call.parts.database.transaction() as db:
-        where, found = await the_pipeline(db, call, pipeline, project)
-        version = await require_version(db, where, found.name, number)
+        _, found = await the_pipeline(db, call, pipeline, project)
+        version = await require_version_of(db, found, number)
     if as_yaml:
         return _canonical(version) if canonical else _yaml(version)
     response.headers["Vary"] = "Accept"

@@ -11,12 +11,11 @@ from starlette.requests import Request
 
 from fasttrack.db import Db
 from fasttrack.db.jobs import JobRecord, find_job
-from fasttrack.db.listings import load_pipelines
-from fasttrack.db.pipelines import PipelineRecord, find_pipeline, find_pipelines
+from fasttrack.db.pipelines import PipelineRecord, find_pipelines
 from fasttrack.db.visible import ProjectRecord, find_visible_project, project_of_job, project_of_pipeline
 from fasttrack.domain.access import Caller, Permission
 from fasttrack.errors import InvalidInput, NotFound
-from fasttrack.ids import JobId, PipelineId, ProjectId
+from fasttrack.ids import JobId, PipelineId, ProjectId, parse_id
 from fasttrack.workflow.accounts import find_account_named
 
 from ..auth import caller_of, count_caller
@@ -103,7 +102,7 @@ async def the_project_record(db: Db, call: Call, name: str | None) -> ProjectRec
     :raises NotFound: there is none that the caller may see.
     """
     name = call.parts.settings.project if name is None else name
-    found = await find_visible_project(db, _as_id(name) or name, call.caller.projects)
+    found = await find_visible_project(db, parse_id(name) or name, call.caller.projects)
     if found is None:
         raise NotFound(f"there is no project {name[:80]!r}")
     return found
@@ -112,21 +111,16 @@ async def the_project_record(db: Db, call: Call, name: str | None) -> ProjectRec
 async def the_pipeline(
     db: Db, call: Call, what: str, project: str | None, permission: Permission = Permission.READ
 ) -> tuple[ProjectId, PipelineRecord]:
-    """The live pipeline of that id, or of that name in the project.
+    """The live pipeline of that id, or of that name in the project. Of an archived one the id is there to be read.
 
     :raises NotFound: there is none that the caller may see. :raises Forbidden: they may not do this to it.
     """
-    missing = NotFound(f"there is no pipeline {what[:80]!r}")
-    identifier = _as_id(what)
-    located = None
-    if identifier is not None:
-        located = await project_of_pipeline(db, PipelineId(identifier), call.caller.projects)
-    where, name = located or (await the_project(db, call, project), what)
-    found = await find_pipeline(db, where, name)
-    if found is None:
-        raise missing
+    where, found = await _pipelines(db, call, what, project)
+    is_meant = found[0].archived_at is None or (permission is Permission.READ and parse_id(what) == found[0].id)
+    if not is_meant:
+        raise NotFound(f"there is no pipeline {what[:80]!r}")
     call.caller.require(permission, where, what="pipeline")
-    return where, found
+    return where, found[0]
 
 
 async def the_pipeline_in_any_state(db: Db, call: Call, what: str, project: str | None) -> PipelineRecord:
@@ -135,16 +129,24 @@ async def the_pipeline_in_any_state(db: Db, call: Call, what: str, project: str 
     :raises NotFound: there is none that the caller may see.
     :raises InvalidInput: no live one has the name, and several archived ones had it.
     """
-    identifier = _as_id(what)
-    located = None if identifier is None else await load_pipelines(db, call.caller.projects, [identifier])
-    where = located[identifier].project_id if located and identifier else await the_project(db, call, project)
-    found = await find_pipelines(db, where, what)
-    if not found:
-        raise NotFound(f"there is no pipeline {what[:80]!r}")
+    _, found = await _pipelines(db, call, what, project)
     if len(found) > 1:
         ids = ", ".join(str(p.id) for p in found)
         raise InvalidInput(f"several archived pipelines were named {what[:80]!r}; use the id of one: {ids}")
     return found[0]
+
+
+async def _pipelines(db: Db, call: Call, what: str, project: str | None) -> tuple[ProjectId, list[PipelineRecord]]:
+    """The project, and what can be meant in it: one at least."""
+    identifier = parse_id(what)
+    located = (
+        None if identifier is None else await project_of_pipeline(db, PipelineId(identifier), call.caller.projects)
+    )
+    where = located or await the_project(db, call, project)
+    found = await find_pipelines(db, where, what)
+    if not found:
+        raise NotFound(f"there is no pipeline {what[:80]!r}")
+    return where, found
 
 
 async def the_job(
@@ -155,7 +157,7 @@ async def the_job(
     :raises NotFound: there is none that the caller may see. :raises Forbidden: they may not do this to it.
     """
     missing = NotFound(f"there is no job {what[:80]!r}")
-    identifier = _as_id(what)
+    identifier = parse_id(what)
     if identifier is None:
         raise missing
     project = await project_of_job(db, JobId(identifier), call.caller.projects)
@@ -171,14 +173,4 @@ async def the_account(db: Db, call: Call, what: str) -> UUID:
 
     :raises NotFound: there is no account of that name that the caller may see.
     """
-    return _as_id(what) or (await find_account_named(db, call.caller, what)).id
-
-
-def _as_id(text: str) -> UUID | None:
-    """The id that the text is, written as we write ids."""
-    if len(text) != 36:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+    return parse_id(what) or (await find_account_named(db, call.caller, what)).id

@@ -27,7 +27,8 @@ def upgrade() -> None:
         op.add_column('pipeline', column)
     op.create_check_constraint(op.f('ck_pipeline_tags'), 'pipeline', 'cardinality(tags) <= 20')
     op.create_check_constraint(op.f('ck_pipeline_deleted'), 'pipeline', 'deleted_at IS NULL OR archived_at IS NOT NULL')
-    op.create_index('ix_pipeline_tags', 'pipeline', [TAGS], unique=False, postgresql_using='gin')
+    op.create_index('ix_pipeline_tags', 'pipeline', [TAGS], unique=False, postgresql_using='gin',
+                    postgresql_with={'fastupdate': 'off'})
     op.create_index('ix_pipeline_deleted', 'pipeline', ['project_id'], unique=False,
                     postgresql_where=sa.text('deleted_at IS NOT NULL'))
     op.create_table('former_name',
