@@ -28,6 +28,7 @@ from fasttrack.db.listings import (
 )
 from fasttrack.db.pipelines import find_pipeline
 from fasttrack.db.schema import metadata
+from fasttrack.db.statistics import count_jobs_ended
 from fasttrack.db.visible import project_of_job, project_of_pipeline
 from fasttrack.db.windows import Window
 from fasttrack.domain.access import Caller
@@ -138,6 +139,14 @@ async def test_from_the_commit_on_no_read_shows_anything_of_it(engine: Engine) -
                 "exported": {e.job_id for e in await export_instances(db, engine.project, limit=100)},
                 "feed": {e.job_id for e in page.events},
             }
+            hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+            bounds = {
+                "start": hour - timedelta(hours=1),
+                "end": hour + timedelta(hours=2),
+                "bucket": timedelta(hours=3),
+            }
+            ended = await count_jobs_ended(db, engine.project, **bounds)
+            assert [e.succeeded for e in ended.values()] == [len(found["jobs"])]
             for scope, wanted in (("all", Wanted(None)), ("projects", Wanted(projects))):
                 stretch = await read_events(db, wanted, after=0, limit=1000)
                 found[scope] = {e.job_id for e in stretch.events}
@@ -190,8 +199,15 @@ async def test_an_empty_pipeline_and_one_that_is_archived_go_as_well(engine: Eng
             UUID(int=5),
             engine.project,
         )
+        for identifier in (pipeline, UUID(int=5)):
+            await db.execute(
+                "INSERT INTO pipeline_draft (pipeline_id, revision, updated_by) VALUES ($1, 0, '')", identifier
+            )
     await engine.database.run(lambda db: delete_pipeline(db, OWNER, pipeline, confirm_name="archived"))
     await delete(engine, "empty")
+    async with engine.database.transaction() as db:
+        assert await db.value("SELECT count(*)::int FROM pipeline_draft") == 0
+        await db.execute("INSERT INTO pipeline_draft (pipeline_id, revision, updated_by) VALUES ($1, 0, '')", pipeline)
     await prune(engine, days=1.1)
     assert set((await rows(engine)).values()) == {0}
 
@@ -271,7 +287,7 @@ async def test_followers_get_every_other_event_or_are_told_that_they_missed_some
 
 def test_every_table_that_names_a_pipeline_is_emptied_when_one_goes() -> None:
     """A key without a cascade would keep the row of a deleted pipeline for ever: remove those rows in `db.deleted`."""
-    emptied = {"pipeline_version"}
+    emptied = {"pipeline_version", "pipeline_draft"}
     kept = {
         f"{table.name}.{key.parent.name}"
         for table in metadata.tables.values()

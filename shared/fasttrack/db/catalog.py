@@ -98,6 +98,7 @@ async def mark_deleted(db: Db, pipeline: PipelineId) -> None:
     )
     await db.execute("DELETE FROM template WHERE pipeline_id = $1", pipeline)
     await db.execute("DELETE FROM former_name WHERE pipeline_id = $1", pipeline)
+    await db.execute("DELETE FROM pipeline_draft WHERE pipeline_id = $1", pipeline)
 
 
 async def count_jobs_open(db: Db, pipeline: PipelineId) -> int:

@@ -70,6 +70,12 @@ async def delete_versions(db: Db, pipeline: PipelineId) -> int:
 
 async def delete_row(db: Db, pipeline: PipelineId, *, deleted_before: datetime) -> bool:
     """Remove the row of a pipeline that was deleted before, if it is all that is left; whether it was."""
+    # Whoever was saving a draft in the moment it was deleted has left it.
+    await db.execute(
+        "DELETE FROM pipeline_draft d USING pipeline p WHERE p.id = $1 AND p.deleted_at < $2 AND d.pipeline_id = p.id",
+        pipeline,
+        deleted_before,
+    )
     removed = await db.execute(
         """DELETE FROM pipeline AS p WHERE p.id = $1 AND p.deleted_at < $2
              AND NOT EXISTS (SELECT FROM job WHERE pipeline_id = p.id)

@@ -76,6 +76,7 @@ async def count_jobs_ended(
                    {_spread("created_at", "started_at")} FILTER (WHERE started_at IS NOT NULL) AS waited
             -- The index has all of this; that `ended_at` is not null is said as its predicate says it.
             FROM job WHERE ended_at IS NOT NULL AND project_id = $1 AND ended_at >= $2 AND ended_at < $3 {of_pipeline}
+              AND pipeline_id <> ALL (ARRAY(SELECT id FROM pipeline WHERE project_id = $1 AND deleted_at IS NOT NULL))
             GROUP BY 1 ORDER BY 1""",
         *values,
         *(() if pipeline is None else (pipeline,)),

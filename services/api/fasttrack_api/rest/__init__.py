@@ -25,6 +25,7 @@ from . import (
 
 ROUTERS: tuple[APIRouter, ...] = (
     pipelines.router,
+    catalog.router,
     drafts.router,
     catalog.router,
     runs.router,
