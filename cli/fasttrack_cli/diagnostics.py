@@ -6,7 +6,7 @@ import sys
 
 import structlog
 
-from fasttrack import telemetry
+from fasttrack import telemetry, tracing
 from fasttrack.settings import Settings
 
 
@@ -21,7 +21,8 @@ class _StandardError:
 
 
 def set_up_logging(settings: Settings, log_level: str) -> None:
-    """Log from `log_level` on, unless the settings name a level."""
+    """Log from `log_level` on, unless the settings name a level; trace, if the environment says where to."""
     named = "log_level" in settings.model_fields_set
     telemetry.set_up_logging(settings.log_level if named else log_level, settings.log_format)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(_StandardError()))  # type: ignore[arg-type]
+    tracing.set_up()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from fasttrack.settings import Settings
 
@@ -14,6 +15,10 @@ from .guards import CrossOrigin, Guard
 from .problems import add_handlers
 from .requests import Requests
 from .strangers import Strangers
+
+# Requests are traced, counted and logged in `requests.py`, around everything: not a second time by the framework, whose
+# lines would have the text of every exception.
+_NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
 
 
 def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastAPI:
@@ -42,6 +47,7 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
         redoc_url=None,
         openapi_url="/api/v1/openapi.json" if settings.api_docs else None,
         redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
     )
     add_handlers(app)
     for router in (*rest.ROUTERS, *graphql.routers(settings)):

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fasttrack import tracing
 from fasttrack.telemetry import OPEN_REQUESTS, REQUEST_SECONDS, REQUESTS
 
 from .auth import room_of
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE = "none"
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -58,6 +60,22 @@ class Requests:
                 await self._socket(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        if scope["path"] in _PROBES:
+            await self._answered(scope, receive, send, request_id)
+            return
+        with tracing.span(_method(scope), kind="SERVER", headers=Headers(scope=scope)) as span:
+            status = 0
+            try:
+                status = await self._answered(scope, receive, send, request_id)
+            finally:
+                method, route = _method(scope), _template(scope)
+                span.name(f"{method} {route}")
+                span.note({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+                if status >= 500:
+                    span.failed(f"answered {status}")
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> int:
+        """Have it answered; with which status."""
         began = time.perf_counter()
         status = 0
         is_stream = False
@@ -90,6 +108,7 @@ class Requests:
             await answer(scope, receive, with_headers)
         finally:
             self._note(scope, status, time.perf_counter() - began, is_stream)
+        return status
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -101,12 +120,12 @@ class Requests:
             raise Broken from None
 
     def _note(self, scope: Scope, status: int, seconds: float, is_stream: bool) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        method = _method(scope)
         route = _template(scope)
         REQUESTS.labels(method, route, status).inc()
         if not is_stream:
             REQUEST_SECONDS.labels(method, route).observe(seconds)
-        if route in ("/healthz", "/readyz", "/metrics") and status < 400:
+        if route in _PROBES and status < 400:
             return  # asked for every few seconds: a line for each says nothing
         # The path only: a query may hold what is not for logs, and a path is cut to what a person reads.
         log.info(
@@ -123,6 +142,10 @@ class Requests:
 def _request_id(headers: Headers) -> str:
     given = headers.get("x-request-id", "")
     return given if _SANE_ID.match(given) else uuid4().hex
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "OTHER"
 
 
 def _template(scope: Scope) -> str:

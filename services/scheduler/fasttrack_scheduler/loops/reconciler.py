@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import structlog
 
+from fasttrack import tracing
 from fasttrack.crashpoints import crash_point, crash_points
 from fasttrack.db import Database
 from fasttrack.db.passes import due_jobs, set_aside
@@ -90,7 +91,9 @@ class Reconciler:
         for job in jobs:
             del self._dirty[job]
         try:
-            passed = await self._pass(jobs, facts)
+            with tracing.span("reconcile pass") as span:
+                passed = await self._pass(jobs, facts)
+                span.note({"fasttrack.jobs": len(jobs), "fasttrack.events": len(passed.events)})
         except Unavailable:
             self._keep(jobs, facts)
             raise
