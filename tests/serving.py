@@ -31,9 +31,11 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
     while not server.started:
         await asyncio.sleep(0.005)
         assert not running.done()
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await running
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await running
 
 
 class ApiProcess:
