@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := shared services cli tests bench examples/clients
+SOURCES := shared services cli tests bench contracts examples/clients
 PACKAGES := shared/fasttrack services/api/fasttrack_api services/scheduler/fasttrack_scheduler \
 	services/notifier/fasttrack_notifier cli/fasttrack_cli
 # Byte code makes every process start three times faster; some machines turn it off for all.
@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench check fix stories states schema openapi graphql clients migration lock clean
+.PHONY: help setup run test bench check fix stories states schema openapi graphql clients contract migration lock clean
 
 help: ## Print this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,9 +56,10 @@ check: $(STAMP) ## Format, lint, types, import contracts, generated files, size 
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo "run make fix"; exit 1; }
 	@$(BIN)/ruff check --quiet $(SOURCES)
 	@$(BIN)/mypy
-	@MYPYPATH=examples/clients/python $(BIN)/mypy --strict examples/clients
+	@MYPYPATH=examples/clients/python $(BIN)/mypy --strict examples/clients contracts
 	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.txt 2>&1 || { cat $(VENV)/imports.txt; exit 1; }
 	@grep "^Contracts:" $(VENV)/imports.txt
+	@$(BIN)/python -m contracts
 	@$(BIN)/python -m pytest tests/architecture -q
 
 fix: $(STAMP) ## Format, and repair what the linter can
@@ -80,6 +81,9 @@ graphql: $(STAMP) ## Print schema.graphql from the types
 clients: $(STAMP) ## Print the TypeScript client's operations from schema.graphql
 	@$(BIN)/python examples/clients/typescript/generate.py > $(VENV)/operations.ts
 	@cp $(VENV)/operations.ts examples/clients/typescript/operations.ts
+
+contract: $(STAMP) ## Take the API as it is as the contract: make contract VERSION=0.2.0
+	@$(BIN)/python -m contracts $(if $(VERSION),release $(VERSION),baseline)
 
 migration: $(STAMP) ## Write a migration from the difference to the tables: make migration name="what it does"
 	@$(BIN)/python -m tests.make_migration "$(name)"
