@@ -242,6 +242,9 @@ def test_a_mark_has_a_date_that_is_not_before_the_release_without_it() -> None:
     assert found(lambda it: post(it).update(deprecated=True)) == [
         "POST /jobs: its mark has to begin with a date: `2026-11-24: use …`, and not 'no date'"
     ]
+    undated = "its mark has to begin with a date: `2026-11-24: use …`, and not 'no date'"
+    assert found(lambda it: post(it)["parameters"][0].update(deprecated=True)) == [f"POST /jobs query dry: {undated}"]
+    assert found(lambda it: fields(it, "Job")["note"].update(deprecated=True)) == [f"Job.note: {undated}"]
     assert found(lambda it: post(it).update({"x-deprecated-since": "2026-01-01"})) == [
         "POST /jobs: it is deprecated since 2026-01-01, but was released on 2026-11-24 without a mark"
     ]
