@@ -19,12 +19,14 @@ LONGEST_PAUSE = 15.0
 class ApiError(Exception):
     """What the server refused, or could not do."""
 
-    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
+    def __init__(self, code: str, message: str, *, retryable: bool, retry_after: float = 0) -> None:
         super().__init__(message)
         self.code = code
         """For programs; it stays what it is."""
         self.retryable = retryable
         """Whether the same may succeed later."""
+        self.retry_after = retry_after
+        """In seconds; 0: the server does not say."""
 
 
 class Client:
@@ -79,13 +81,15 @@ class Client:
         with closing(answer):
             problem = json.loads(answer.read())
         is_retryable = problem.get("retryable", answer.status_code >= 500)
-        raise ApiError(problem["code"], problem["detail"], retryable=is_retryable)
+        retry_after = float(answer.headers.get("Retry-After", 0))
+        raise ApiError(problem["code"], problem["detail"], retryable=is_retryable, retry_after=retry_after)
 
     def _pause(self, error: ApiError | httpx.TransportError, tries: int) -> None:
         """Wait before another try: ever longer, never in step with others. Raises the error if none can help."""
         if isinstance(error, ApiError) and not error.retryable:
             raise error
         pause = min(0.25 * 2 ** min(tries, 10), LONGEST_PAUSE) * random.uniform(0.5, 1)
+        pause += getattr(error, "retry_after", 0)
         if self._on_retry is not None:
             self._on_retry(error, pause)
         time.sleep(pause)

@@ -15,11 +15,14 @@ export class ApiError extends Error {
   readonly code: string;
   /** Whether the same may succeed later. */
   readonly retryable: boolean;
+  /** In seconds; 0: the server does not say. */
+  readonly retryAfter: number;
 
-  constructor(code: string, message: string, retryable: boolean) {
+  constructor(code: string, message: string, retryable: boolean, retryAfter = 0) {
     super(message);
     this.code = code;
     this.retryable = retryable;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -90,7 +93,8 @@ export class Client {
     const signal = AbortSignal.timeout(SILENCE_MS);
     const answer = await fetch(this.#address, { method: "POST", headers, body, signal }).catch(unreachable);
     const told = await answer.json().catch(unreachable);
-    if (!answer.ok) throw new ApiError(told.code, told.detail, told.retryable ?? answer.status >= 500);
+    const retryAfter = Number(answer.headers.get("Retry-After") ?? 0);
+    if (!answer.ok) throw new ApiError(told.code, told.detail, told.retryable ?? answer.status >= 500, retryAfter);
     return dataOf<Data>(told);
   }
 
@@ -135,7 +139,7 @@ export class Client {
   async #pause(error: unknown, tries: number): Promise<void> {
     if (!(error instanceof ApiError) || !error.retryable) throw error;
     const most = Math.min(250 * 2 ** tries, LONGEST_PAUSE_MS);
-    const pause = most * (0.5 + Math.random() / 2);
+    const pause = error.retryAfter * 1000 + most * (0.5 + Math.random() / 2);
     this.#options.onRetry?.(error, pause / 1000);
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
