@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench check fix stories states schema openapi graphql clients contract migration lock clean
+.PHONY: help setup run test bench check fix seen stories states schema openapi graphql clients contract migration lock clean
 
 help: ## Print this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ simulate: $(STAMP) ## Run many worlds in which everything goes wrong: make simul
 
 mutants: $(STAMP) ## Take one safeguard out after the other; the simulation must notice each
 	@$(BIN)/python -m tests.mutants
+
+seen: $(STAMP) ## Use the API's pages in a real Chromium, where there is one, and leave pictures in seen/
+	@$(BIN)/python -m tests.seen
 
 stories: $(STAMP) ## Run the tests that read like a tutorial
 	@$(BIN)/python -m pytest tests/stories -v

@@ -82,6 +82,7 @@ def open_gate(engine: Engine) -> None:
     engine.site.finish(engine.site.ledger.created[-1])
 
 
+@pytest.mark.timeout(120)  # an api process starts twice
 @each_client
 async def test_it_outlives_a_killed_server_and_loses_and_repeats_nothing(
     engine: Engine, api: ApiProcess, command: tuple[str, ...]
@@ -102,6 +103,7 @@ async def test_it_outlives_a_killed_server_and_loses_and_repeats_nothing(
     assert len(history) > 30
 
 
+@pytest.mark.timeout(120)  # an api process starts twice
 @each_client
 async def test_it_lists_again_when_its_cursor_is_of_another_feed(
     engine: Engine, api: ApiProcess, command: tuple[str, ...]

@@ -77,6 +77,7 @@ def test_the_page_has_every_file_that_its_files_import() -> None:
     assert len(re.findall(r"^```(?:js|html)\n", PAGE, re.M)) == len(FILES), "every block is a file"
 
 
+@pytest.mark.timeout(120)  # an api process starts twice
 async def test_the_page_shows_a_job_live_over_a_killed_server_and_runs_it_again(
     engine: Engine, folder: Path, database_url: str, redis_url: str
 ) -> None:
