@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := shared services cli tests bench
+SOURCES := shared services cli tests bench contracts examples/clients
 PACKAGES := shared/fasttrack services/api/fasttrack_api services/scheduler/fasttrack_scheduler \
 	services/notifier/fasttrack_notifier cli/fasttrack_cli
 # Byte code makes every process start three times faster; some machines turn it off for all.
@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench check fix stories states schema openapi graphql migration lock clean
+.PHONY: help setup run test bench check fix seen stories states schema openapi graphql clients contract migration lock clean
 
 help: ## Print this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ simulate: $(STAMP) ## Run many worlds in which everything goes wrong: make simul
 mutants: $(STAMP) ## Take one safeguard out after the other; the simulation must notice each
 	@$(BIN)/python -m tests.mutants
 
+seen: $(STAMP) ## Use the API's pages in a real Chromium, where there is one, and leave pictures in seen/
+	@$(BIN)/python -m tests.seen
+
 stories: $(STAMP) ## Run the tests that read like a tutorial
 	@$(BIN)/python -m pytest tests/stories -v
 
@@ -56,8 +59,10 @@ check: $(STAMP) ## Format, lint, types, import contracts, generated files, size 
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo "run make fix"; exit 1; }
 	@$(BIN)/ruff check --quiet $(SOURCES)
 	@$(BIN)/mypy
+	@MYPYPATH=examples/clients/python $(BIN)/mypy --strict examples/clients contracts
 	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.txt 2>&1 || { cat $(VENV)/imports.txt; exit 1; }
 	@grep "^Contracts:" $(VENV)/imports.txt
+	@$(BIN)/python -m contracts
 	@$(BIN)/python -m pytest tests/architecture -q
 
 fix: $(STAMP) ## Format, and repair what the linter can
@@ -75,6 +80,13 @@ openapi: $(STAMP) ## Print docs/openapi.json from the routes
 
 graphql: $(STAMP) ## Print schema.graphql from the types
 	@$(BIN)/python -m fasttrack_api.graphql.printing > schema.graphql
+
+clients: $(STAMP) ## Print the TypeScript client's operations from schema.graphql
+	@$(BIN)/python examples/clients/typescript/generate.py > $(VENV)/operations.ts
+	@cp $(VENV)/operations.ts examples/clients/typescript/operations.ts
+
+contract: $(STAMP) ## Take the API as it is as the contract: make contract VERSION=0.2.0
+	@$(BIN)/python -m contracts $(if $(VERSION),release $(VERSION),baseline)
 
 migration: $(STAMP) ## Write a migration from the difference to the tables: make migration name="what it does"
 	@$(BIN)/python -m tests.make_migration "$(name)"

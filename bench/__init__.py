@@ -7,6 +7,10 @@
     measures     what is measured: label, unit, target                   <- a new figure goes here
     floor        the least that must be done, raw asyncpg
     lists        W7: the list and job pages over many stored instances
+    calls        W7 over HTTP
+    api          W9: what requests cost the API, in its own process
+    zoo          requests that are refused
+    streams      W6 and W8 for those who follow over HTTP
     graphs       pipelines as text
     ground       servers, schema, the scheduler's process
     stage        what a workload does: publish, submit, wait, prove; and its meter

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import orjson
 
 from fasttrack.db import Database, connect, migrate
 from fasttrack.settings import Settings
@@ -42,6 +43,18 @@ class Hosted:
         return self.process.pid
 
 
+@dataclass(frozen=True)
+class Served:
+    """The API's process."""
+
+    address: str
+    pid: int
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+
 @dataclass
 class Ground:
     """Servers of this run alone, in a state directory that goes at its end."""
@@ -60,6 +73,11 @@ class Ground:
 
     def __post_init__(self) -> None:
         self.database_url = self.addresses.database_url
+
+    @property
+    def own_redis_url(self) -> str:
+        """Valkey, apart from what the scheduler hears."""
+        return f"{self.addresses.redis_url}?db=1"
 
     @property
     def dsn(self) -> str:
@@ -106,6 +124,43 @@ class Ground:
             yield hosted
         finally:
             self.scheduler = None
+            await _end(process)
+
+    @asynccontextmanager
+    async def own_database(self, name: str) -> AsyncIterator[str]:
+        """The address of a database with the newest schema, which no scheduler works on, while the block runs."""
+        async with connected(self.dsn) as admin:
+            await admin.execute(f"CREATE DATABASE {name}")
+        url = self.database_url.replace("/fasttrack?", f"/{name}?")
+        try:
+            await migrate.upgrade(url)
+            yield url
+        finally:
+            async with connected(self.dsn) as admin:
+                await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @asynccontextmanager
+    async def serving(self, database_url: str, **settings: str) -> AsyncIterator[Served]:
+        """`fasttrack api` on that database in a process of its own while the block runs; settings as in the environment."""
+        log = self.state_dir / "api.log"
+        changes = {"DATABASE_URL": database_url, "REDIS_URL": self.own_redis_url, "API_OPEN_ON_LOOPBACK": "true"}
+        changes["API_REQUESTS_PER_MINUTE"] = "0"  # no limit
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "fasttrack_cli", "--json", "api", "--port", "0"),
+                cwd=ROOT,
+                env=self.environment("simulated") | {f"FASTTRACK_{k}": v for k, v in (changes | settings).items()},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=output,
+            )
+        try:
+            assert process.stdout is not None
+            async with asyncio.timeout(60):
+                line = await process.stdout.readline()
+            if b'"ready"' not in line:
+                raise RuntimeError(f"the api did not start:\n{_tail(log)}")
+            yield Served(orjson.loads(line)["api"], process.pid)
+        finally:
             await _end(process)
 
     def complaints(self, hosted: Hosted) -> str:

@@ -1,6 +1,6 @@
 """W7: the product's own questions about stored jobs, over 10,000 task instances and over many more.
 
-The data are made by the database itself, in a database of its own: 100 tasks and an attempt each per job, three events
+The data are made by the database itself, in a database of its own: 100 tasks in ten layers, with an attempt each, per job, three events
 per task, one job in 200 running, one in 19 failed.
 """
 
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
 
-from fasttrack.db import Database, Db, connect, migrate
+from fasttrack.db import Database, Db, connect
 from fasttrack.db.feed import read_history, read_page
 from fasttrack.db.jobs import find_job, find_jobs_by_suffix, list_instances, list_jobs
 from fasttrack.db.passes import due_jobs
@@ -23,7 +24,7 @@ from fasttrack.domain.states import JobState
 from fasttrack.ids import JobId, ProjectId
 from fasttrack.workflow.publish import publish
 
-from .graphs import chain, pipeline
+from .graphs import layers, pipeline
 from .ground import Ground, connected
 from .measures import Figures, percentile
 
@@ -31,7 +32,6 @@ SMALL = 10_000
 TASKS = 100
 _PIPELINES = 20
 _SAMPLES = 40
-_NAME = "stored"
 
 _JOBS = """
 INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, params, priority, submitted_by, site, seq, tasks,
@@ -83,6 +83,30 @@ class Stored:
         return self.chance.choice(self.jobs)
 
 
+@dataclass
+class Store:
+    """Where it is, and how there comes to be more of it."""
+
+    url: str
+    database: Database
+    filler: asyncpg.Connection
+    stored: Stored
+
+    async def fill(self, instances: int) -> None:
+        """Add jobs until there are so many instances."""
+        first, last = len(self.stored.jobs) + 1, instances // TASKS
+        if first <= last:
+            async with self.filler.transaction():
+                await self.filler.execute(_JOBS, first, last, self.stored.project, TASKS, _PIPELINES)
+                await self.filler.execute(_INSTANCES, first, last, TASKS)
+                await self.filler.execute(_ATTEMPTS, first, last)
+                await self.filler.execute(_EVENTS, first, last, TASKS)
+                await self.filler.execute(_RANGES, first, last, TASKS)
+                await self.filler.execute("UPDATE feed_head SET pos = $1", last * TASKS * 3)
+            await self.filler.execute("VACUUM ANALYZE")  # as autovacuum does in the course of time
+        self.stored.jobs = [JobId(r["id"]) for r in await self.filler.fetch("SELECT id FROM job ORDER BY id")]
+
+
 Question = Callable[[Db, Stored], Awaitable[object]]
 
 
@@ -119,60 +143,45 @@ QUESTIONS: dict[str, Question] = {
 }
 
 
-async def lists(ground: Ground, rows: int) -> Figures:
-    """p95 of each question over `rows` instances; those over 10,000 are under the same names with `floor:` before."""
-    async with connected(ground.dsn) as admin:
-        await admin.execute(f"CREATE DATABASE {_NAME}")
-    url = ground.database_url.replace("/fasttrack?", f"/{_NAME}?")
-    await migrate.upgrade(url)
-    database = connect(url)
-    try:
-        stored = await _prepared(database)
-        async with connected(url.replace("+asyncpg", "")) as filler:
-            await _fill(filler, stored, SMALL)
-            small = await _ask_all(database, stored)
-            await _fill(filler, stored, rows)
-            large = await _ask_all(database, stored)
-    finally:
-        await database.close()
-        async with connected(ground.dsn) as admin:
-            await admin.execute(f"DROP DATABASE {_NAME} WITH (FORCE)")
-    return large | {f"floor:{name}": value for name, value in small.items()}
+@asynccontextmanager
+async def store(ground: Ground) -> AsyncIterator[Store]:
+    """A database for stored jobs, with nothing in it yet."""
+    async with ground.own_database("stored") as url:
+        database = connect(url)
+        try:
+            async with connected(url.replace("+asyncpg", "")) as filler:
+                yield Store(url, database, filler, await _prepared(database))
+        finally:
+            await database.close()
+
+
+async def lists(ground: Ground, rows: int, *, small: int = SMALL) -> Figures:
+    """p95 of each question over `rows` instances; those over few are under the same names with `floor:` before."""
+    async with store(ground) as made:
+        await made.fill(small)
+        few = await _ask_all(made)
+        await made.fill(rows)
+        return await _ask_all(made) | {f"floor:{name}": value for name, value in few.items()}
 
 
 async def _prepared(database: Database) -> Stored:
     async def work(db: Db) -> Stored:
         project = await ensure_project(db, "default")
-        texts = [pipeline(f"stored-{number}", chain(1)) for number in range(_PIPELINES)]
+        texts = [pipeline(f"stored-{number}", layers(10, TASKS // 10)) for number in range(_PIPELINES)]
         versions = [(await publish(db, project, text, by="bench")).version for text in texts]
         return Stored(project, versions, [], random.Random(7))
 
     return await database.run(work)
 
 
-async def _fill(filler: asyncpg.Connection, stored: Stored, instances: int) -> None:
-    """Add jobs until there are so many instances."""
-    first, last = len(stored.jobs) + 1, instances // TASKS
-    if first <= last:
-        async with filler.transaction():
-            await filler.execute(_JOBS, first, last, stored.project, TASKS, _PIPELINES)
-            await filler.execute(_INSTANCES, first, last, TASKS)
-            await filler.execute(_ATTEMPTS, first, last)
-            await filler.execute(_EVENTS, first, last, TASKS)
-            await filler.execute(_RANGES, first, last, TASKS)
-            await filler.execute("UPDATE feed_head SET pos = $1", last * TASKS * 3)
-        await filler.execute("VACUUM ANALYZE")  # as autovacuum does in the course of time
-    stored.jobs = [JobId(r["id"]) for r in await filler.fetch("SELECT id FROM job ORDER BY id")]
-
-
-async def _ask_all(database: Database, stored: Stored) -> Figures:
+async def _ask_all(made: Store) -> Figures:
     figures: Figures = {}
     for name, question in QUESTIONS.items():
         took = []
         for _ in range(_SAMPLES + 5):
             began = time.perf_counter()
-            async with database.transaction() as db:
-                await question(db, stored)
+            async with made.database.transaction() as db:
+                await question(db, made.stored)
             took.append((time.perf_counter() - began) * 1000)
         figures[name] = percentile(took[5:], 95)
     return figures

@@ -1,17 +1,15 @@
-"""W6 for streams: from a commit to one who follows, to a thousand of them, and a window on a large job.
+"""W6 and W8 for streams: from a commit to one who follows, to a thousand of them, and a window on a large job.
 
-    python -m bench.streams [one sse sockets window]
-
-The api is a process of its own, with the settings' defaults but for the limits; events are committed and placed here, as
-the scheduler does it. What is counted is the time from the commit to the arrival, and the api process's CPU time.
+The api is `fasttrack api` with the settings' defaults but for the limits of one caller, on a database that no scheduler works
+on: events are committed and placed here, as the scheduler does it. What is counted is the time from the commit to the arrival
+here, and the api process's CPU time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,7 +18,7 @@ import websockets
 from websockets.asyncio.client import connect as connect_socket
 
 from fasttrack.clock import SystemClock
-from fasttrack.db import Database
+from fasttrack.db import Database, Db, connect
 from fasttrack.db.engine import columns
 from fasttrack.db.feed import APPENDED, appending
 from fasttrack.db.projects import ensure_project
@@ -31,12 +29,12 @@ from fasttrack.ids import JobId
 from fasttrack.workflow.publish import publish
 from fasttrack.workflow.submit import RunRequest, submit
 from fasttrack_api.graphql.ids import Kind, to_global
-from fasttrack_cli.running import run_async
 
 from . import graphs
-from .ground import ROOT, Ground, ground
+from .ground import Ground
 from .measures import Figures, percentile
 from .meters import cpu_seconds, memory_mb
+from .stage import WrongOutcome
 
 _SUBSCRIBE = "subscription ($job: ID) { events(job: $job) { cursor events { cursor seq kind at } } }"
 _WINDOW = """subscription ($job: ID!) { jobWindow(job: $job, layers: {first: 0, last: 0}) {
@@ -75,41 +73,30 @@ class Bench:
 
 
 @asynccontextmanager
-async def serving(place: Ground, tasks: int) -> AsyncIterator[Bench]:
-    """An api process on that ground, and a submitted job of about that many tasks."""
-    database, doorbell = place.connect(), Doorbell(place.addresses.redis_url)
-    limits = {f"FASTTRACK_{n}": "5000" for n in ("STREAM_LIMIT_PER_TOKEN", "SOCKET_LIMIT_PER_TOKEN")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.streams", "api"),
-        cwd=ROOT,
-        env=place.environment("simulated") | limits,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        project = await database.run(lambda db: ensure_project(db, "default"))
-        graph = graphs.layers(max(tasks // 200, 1), min(tasks, 200))
+async def streaming(place: Ground, tasks: int) -> AsyncIterator[Bench]:
+    """An api process, and a submitted job of about that many tasks."""
+    async with place.own_database("streams") as url:
+        database, doorbell = connect(url), Doorbell(place.own_redis_url)
+        try:
+            job, seq = await database.run(lambda db: _submitted(db, tasks))
+            most = dict.fromkeys(("STREAM_LIMIT_PER_TOKEN", "SOCKET_LIMIT_PER_TOKEN"), "5000")
+            async with place.serving(url, **most) as api:
+                made = Bench(database, doorbell, api.port, api.pid, job, seq)
+                await made.settle()
+                yield made
+        finally:
+            await doorbell.close()
+            await database.close()
 
-        async def work(db: Any) -> JobId:
-            published = await publish(db, project, graphs.pipeline(f"streams-{tasks}", graph), by="bench")
-            request = RunRequest(by="bench")
-            now = SystemClock().now()
-            made = await submit(db, project, published.version, published.compiled, request, now=now)
-            return made.job_id
 
-        job = await database.run(work)
-        async with database.transaction() as db:
-            seq = await db.value("SELECT seq FROM job WHERE id = $1", job)
-        assert process.stdout is not None
-        async with asyncio.timeout(60):
-            port = int(await process.stdout.readline())
-        made = Bench(database, doorbell, port, process.pid, job, seq)
-        await made.settle()
-        yield made
-    finally:
-        process.kill()
-        await process.wait()
-        await doorbell.close()
-        await database.close()
+async def _submitted(db: Db, tasks: int) -> tuple[JobId, int]:
+    """The job, and the number of its newest event."""
+    project = await ensure_project(db, "default")
+    graph = graphs.layers(max(tasks // 200, 1), min(tasks, 200))
+    published = await publish(db, project, graphs.pipeline(f"streams-{tasks}", graph), by="bench")
+    now = SystemClock().now()
+    made = await submit(db, project, published.version, published.compiled, RunRequest(by="bench"), now=now)
+    return made.job_id, await db.value("SELECT seq FROM job WHERE id = $1", made.job_id)
 
 
 class _Reader(asyncio.Protocol):
@@ -152,12 +139,11 @@ async def _timed(bench: Bench, events: int, pause: float, came: Callable[[], lis
     for _ in range(events):
         committed.append(await bench.tell())
         await asyncio.sleep(pause)
-    async with asyncio.timeout(60):
-        while any(len(c) < events for c in came()):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await _all_have(came, events)
     spent = cpu_seconds(bench.pid) - before
     times = came()
-    assert all(len(c) == events for c in times), "everybody got every event exactly once"
+    if any(len(c) != events for c in times):
+        raise WrongOutcome("somebody did not get every event exactly once")
     each = [(t - committed[n]) / 1e6 for c in times for n, t in enumerate(c)]
     last = [(max(c[n] for c in times) - committed[n]) / 1e6 for n in range(events)]
     return {
@@ -170,30 +156,39 @@ async def _timed(bench: Bench, events: int, pause: float, came: Callable[[], lis
     }
 
 
+async def _all_have(came: Callable[[], list[list[int]]], events: int) -> None:
+    async with asyncio.timeout(60):
+        while any(len(c) < events for c in came()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def _first(bench: Bench, came: Callable[[], list[list[int]]]) -> Figures:
     """The first event after everybody has come, told apart: until the last of them had it."""
     committed = await bench.tell()
-    await asyncio.sleep(3.0)
+    await _all_have(came, 1)
+    await asyncio.sleep(0.5)
+    for c in came():
+        if len(c) != 1:
+            raise WrongOutcome("somebody did not get the first event exactly once")
     first = max(c[0] for c in came()) - committed
     for c in came():
-        assert len(c) == 1
         c.clear()
     return {"first_event_all_told_ms": first / 1e6}
 
 
-async def one(place: Ground) -> Figures:
-    """Commit to one subscriber over server-sent events; 300 events."""
-    async with serving(place, 10) as bench:
+async def one(place: Ground, events: int = 300) -> Figures:
+    """Commit to one subscriber over server-sent events."""
+    async with streaming(place, 10) as bench:
         readers = await _readers(bench, 1)
         await bench.tell()
         await asyncio.sleep(0.2)
         readers[0].came.clear()
-        return await _timed(bench, 300, 0.01, lambda: [readers[0].came])
+        return await _timed(bench, events, 0.01, lambda: [readers[0].came])
 
 
-async def sse(place: Ground, count: int = 1000) -> Figures:
-    """Commit to 1,000 subscribers over server-sent events; 40 events after a first one."""
-    async with serving(place, 10) as bench:
+async def sse(place: Ground, count: int = 1000, events: int = 40) -> Figures:
+    """Commit to many subscribers over server-sent events; so many events after a first one."""
+    async with streaming(place, 10) as bench:
         await bench.tell()
         empty = memory_mb([bench.pid])
         began, cpu = time.perf_counter(), cpu_seconds(bench.pid)
@@ -203,16 +198,16 @@ async def sse(place: Ground, count: int = 1000) -> Figures:
             "open_cpu_ms_each": (cpu_seconds(bench.pid) - cpu) / count * 1e3,
         }
         first = await _first(bench, lambda: [r.came for r in readers])
-        figures = first | await _timed(bench, 40, 0.4, lambda: [r.came for r in readers])
+        figures = first | await _timed(bench, events, count / 2500, lambda: [r.came for r in readers])
         memory = memory_mb([bench.pid])
         for reader in readers:
             reader.transport.abort()
-        return figures | opened | {"memory_mb": memory - empty}
+        return figures | opened | {"followers_mb": memory - empty}
 
 
-async def sockets(place: Ground, count: int = 1000) -> Figures:
-    """Commit to 1,000 GraphQL subscriptions, each over a socket of its own; 10 events after a first one."""
-    async with serving(place, 10) as bench:
+async def sockets(place: Ground, count: int = 1000, events: int = 10) -> Figures:
+    """Commit to many GraphQL subscriptions, each over a socket of its own; so many events after a first one."""
+    async with streaming(place, 10) as bench:
         await bench.tell()
         empty = memory_mb([bench.pid])
         came: list[list[int]] = [[] for _ in range(count)]
@@ -222,12 +217,12 @@ async def sockets(place: Ground, count: int = 1000) -> Figures:
             listening.append((socket, asyncio.create_task(_note(socket, came[n]))))
         await asyncio.sleep(2.0)
         first = await _first(bench, lambda: came)
-        figures = first | await _timed(bench, 10, 2.0, lambda: came)
+        figures = first | await _timed(bench, events, count / 500, lambda: came)
         memory = memory_mb([bench.pid])
         for socket, task in listening:
             task.cancel()
             socket.transport.abort()
-        return figures | {"memory_mb": memory - empty}
+        return figures | {"followers_mb": memory - empty}
 
 
 async def _socket(bench: Bench, query: str) -> Any:
@@ -255,9 +250,9 @@ async def _note(socket: Any, came: list[int]) -> None:
         pass
 
 
-async def window(place: Ground, seconds: float = 15.0) -> Figures:
-    """A job of 10,000 tasks, 200 changes a second, to one who sees a window of 200 tasks."""
-    async with serving(place, 10_000) as bench:
+async def window(place: Ground, tasks: int = 10_000, seconds: float = 15.0) -> Figures:
+    """A large job, 200 changes a second, to one who sees a window of 200 tasks."""
+    async with streaming(place, tasks) as bench:
         socket = await _socket(bench, _WINDOW)
         snapshot = len(await socket.recv())
         sizes: list[int] = []
@@ -270,7 +265,7 @@ async def window(place: Ground, seconds: float = 15.0) -> Figures:
         cpu, began, told = cpu_seconds(bench.pid), time.perf_counter(), 0
         while (passed := time.perf_counter() - began) < seconds:
             if told < passed * 200:
-                await bench.tell(10, tasks=10_000)
+                await bench.tell(10, tasks=tasks)
                 told += 10
             await asyncio.sleep(0.01)
         spent = cpu_seconds(bench.pid) - cpu
@@ -282,45 +277,5 @@ async def window(place: Ground, seconds: float = 15.0) -> Figures:
             "messages_per_s": len(sizes) / seconds,
             "kb_per_s": sum(sizes) / seconds / 1000,
             "largest_message_kb": max(sizes) / 1000,
-            "cpu_percent": spent / seconds * 100,
+            "api_cpu_percent": spent / seconds * 100,
         }
-
-
-WORKLOADS: dict[str, Callable[[Ground], Awaitable[Figures]]] = {
-    "one": one,
-    "sse": sse,
-    "sockets": sockets,
-    "window": window,
-}
-
-
-async def _run(names: list[str]) -> None:
-    async with ground(None) as place:
-        for name in names or WORKLOADS:
-            workload = WORKLOADS[name]
-            figures = await workload(place)
-            print(f"{name}: {workload.__doc__}", flush=True)
-            for what, value in figures.items():
-                print(f"  {what:24}{value:10.2f}", flush=True)
-
-
-async def _serve() -> None:
-    import uvicorn
-
-    from fasttrack.settings import Settings
-    from fasttrack_api.app import create_app
-
-    config = uvicorn.Config(
-        create_app(Settings()), port=0, log_level="warning", ws="websockets-sansio", backlog=2048, access_log=False
-    )
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    while not server.started and not running.done():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    if server.started:
-        print(server.servers[0].sockets[0].getsockname()[1], flush=True)
-    await running
-
-
-if __name__ == "__main__":
-    run_async(_serve() if sys.argv[1:] == ["api"] else _run(sys.argv[1:]))

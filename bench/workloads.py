@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from . import floor, graphs
-from .api import calls
+from . import api, calls, floor, graphs, streams
 from .board import PASSES
 from .ground import ROOT, Ground
-from .lists import lists
+from .lists import SMALL, lists
 from .measures import Figures, percentile
 from .meters import CpuMeter, children, memory_mb
 from .stage import Stage, WrongOutcome
@@ -37,13 +36,35 @@ class Sizes:
     samples: int = 30
     big: tuple[int, int] = (50, 200)
     rows: int = 200_000
+    few_rows: int = SMALL
+    questions: int = 40
+    followers: int = 1000
+    followed: int = 300
+    told_to_many: int = 40
+    window: int = 10_000
+    window_seconds: float = 15.0
     idle_seconds: float = 10.0
 
     def shrunk(self, tasks: int) -> Sizes:
         """Everything with about that many tasks: to see that it works, not how fast."""
         layered = (max(tasks // 5, 1), min(tasks, 5))
         return replace(
-            self, chain=tasks, fan=tasks, layers=layered, jobs=2, diamond=4, samples=3, big=layered, idle_seconds=1.0
+            self,
+            chain=tasks,
+            fan=tasks,
+            layers=layered,
+            jobs=2,
+            diamond=4,
+            samples=3,
+            big=layered,
+            few_rows=1000,
+            followers=3,
+            followed=5,
+            told_to_many=4,
+            questions=2,
+            window=200,
+            window_seconds=1.5,
+            idle_seconds=1.0,
         )
 
 
@@ -174,12 +195,32 @@ async def one_subscriber(stage: Stage, sizes: Sizes) -> Figures:
     return {"told_p50_ms": percentile(took, 50), "told_p99_ms": percentile(took, 99)}
 
 
-async def _called(stage: Stage, sizes: Sizes) -> Figures:
-    return await calls(stage.ground)
+async def _costed(stage: Stage, sizes: Sizes) -> Figures:
+    return await api.calls(stage.ground)
 
 
 async def _stored(stage: Stage, sizes: Sizes) -> Figures:
-    return await lists(stage.ground, sizes.rows)
+    return await lists(stage.ground, sizes.rows, small=sizes.few_rows)
+
+
+async def _called(stage: Stage, sizes: Sizes) -> Figures:
+    return await calls.calls(stage.ground, sizes.rows, small=sizes.few_rows, samples=sizes.questions)
+
+
+async def _one(stage: Stage, sizes: Sizes) -> Figures:
+    return await streams.one(stage.ground, sizes.followed)
+
+
+async def _many(stage: Stage, sizes: Sizes) -> Figures:
+    return await streams.sse(stage.ground, sizes.followers, sizes.told_to_many)
+
+
+async def _sockets(stage: Stage, sizes: Sizes) -> Figures:
+    return await streams.sockets(stage.ground, sizes.followers, sizes.told_to_many // 4)
+
+
+async def _window(stage: Stage, sizes: Sizes) -> Figures:
+    return await streams.window(stage.ground, sizes.window, sizes.window_seconds)
 
 
 WORKLOADS = (
@@ -200,7 +241,11 @@ WORKLOADS = (
     ),
     Workload("W5", "trigger to first task running, 30 samples", first_start, lambda g, s: floor.trigger(g, s.samples)),
     Workload("W6", "commit to one subscriber in another process", one_subscriber, lambda g, s: floor.told(g, 100)),
+    Workload("W6-http", "commit to one subscriber over server-sent events", _one, is_repeated=False),
+    Workload("W6-sse", "commit to 1,000 subscribers over server-sent events", _many, is_repeated=False),
+    Workload("W6-sockets", "commit to 1,000 GraphQL subscriptions, a socket each", _sockets, is_repeated=False),
     Workload("W7", "list, filter and open jobs over many stored instances", _stored, is_repeated=False),
+    Workload("W7-http", "the same over the API's lists, filters and job pages", _called, is_repeated=False),
     Workload(
         "W8",
         "one job of 10,000 tasks, 50 layers of 200",
@@ -208,7 +253,8 @@ WORKLOADS = (
         lambda g, s: floor.grouped(g, s.big[0] * s.big[1]),
         is_repeated=False,
     ),
-    Workload("W9", "what requests cost the API, and refusals", _called, is_repeated=False),
+    Workload("W8-window", "10,000 tasks, 200 changes a second, to a window of 200", _window, is_repeated=False),
+    Workload("W9", "what requests cost the API, and refusals", _costed, is_repeated=False),
     Workload("W1-local", "chain of 50 real processes", a_chain, lambda g, s: floor.shells(s.chain), "local"),
     Workload(
         "W3-local",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from fasttrack.clock import SystemClock
@@ -17,6 +15,7 @@ from fasttrack.doorbell import Doorbell
 from fasttrack.settings import Settings
 from fasttrack_api.app import create_app
 from fasttrack_api.parts import Parts
+from tests.serving import served
 
 
 @pytest.fixture
@@ -39,12 +38,5 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def address(app: FastAPI) -> AsyncIterator[str]:
     """The address of a real server with the application, such as `http://127.0.0.1:43210`."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="websockets-sansio", lifespan="on"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.005)
-        assert not serving.done()
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await serving
+    async with served(app) as address:
+        yield address

@@ -5,7 +5,10 @@ import json
 import sys
 from pathlib import Path
 
-from bench.measures import Target, percentile
+import pytest
+
+from bench.calls import CALLS
+from bench.measures import TARGETS, Target, percentile
 from bench.report import BEGIN, END
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +55,30 @@ async def test_a_tiny_run_does_every_task_once_and_tells_so(tmp_path: Path) -> N
     assert text.endswith(f"{END}\nafter\n")
     assert "| W1 | time per hop, ms |" in text
     assert "old" not in text
+
+
+@pytest.mark.timeout(200)  # five api processes, one after the other
+async def test_a_tiny_run_over_http_asks_everything_and_tells_every_subscriber(tmp_path: Path) -> None:
+    """What would be a wrong outcome (an answer with errors, an event that somebody did not get) fails the run."""
+    told = tmp_path / "told.json"
+    names = ["W6-http", "W6-sse", "W6-sockets", "W7-http", "W8-window"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench", *names, "--tasks", str(TASKS), "--rows", "2000", "--json", str(told)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, progress = await process.communicate()
+    assert process.returncode == 0, progress.decode()
+    made = json.loads(told.read_text())
+    assert list(made["workloads"]) == names
+    figures = {name: workload["figures"] for name, workload in made["workloads"].items()}
+    assert all(len(workload["rounds"]) == 1 for workload in made["workloads"].values())
+    assert figures["W7-http"].keys() == made["workloads"]["W7-http"]["floor"].keys() == CALLS.keys()
+    assert figures["W8-window"]["changes_per_s"] > 0
+    judged = {(row["workload"], row["measure"]) for row in made["rows"]}
+    assert {(t.workload, t.measure) for t in TARGETS if t.workload in names and t.measure != "*"} <= judged
+    assert {("W7-http", name) for name in CALLS} <= judged
 
 
 def test_a_target_is_met_by_its_limit_or_by_its_ratio_to_the_floor() -> None:

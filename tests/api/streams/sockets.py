@@ -25,7 +25,9 @@ class Socket:
 
     async def receive(self) -> Any:
         async with asyncio.timeout(20):
-            return orjson.loads(await self.connection.recv())
+            text = await self.connection.recv()
+        assert isinstance(text, str), "a browser's client cannot read a binary message"
+        return orjson.loads(text)
 
     async def init(self, payload: Any = None) -> None:
         await self.send({"type": "connection_init", **({"payload": payload} if payload is not None else {})})

@@ -29,6 +29,7 @@ def settings(settings: Settings) -> Settings:
         "socket_subscriptions": 4,
         "stream_limit_per_token": 5,
         "socket_messages_per_second": 20,
+        "api_cors_origins": ["https://portal.example"],
     }
     return settings.model_copy(update=tight)
 
@@ -39,6 +40,12 @@ async def test_s32_a_foreign_page_cannot_open_a_socket(address: str, origin: str
         async with opened(address, origin=origin):
             pass
     assert refused.value.response.status_code == 403
+
+
+async def test_s32_a_page_of_a_listed_origin_can_and_then_has_to_say_who_it_is(address: str) -> None:
+    async with opened(address, origin="https://portal.example") as socket:
+        await socket.send({"type": "connection_init"})
+        assert await socket.closed() == 4401
 
 
 async def test_s32_a_page_of_the_server_itself_and_a_client_that_is_no_page_can(address: str) -> None:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, cast
 from uuid import UUID
 
 from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocketDisconnect
 from strawberry import UNSET, Schema
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
@@ -65,6 +69,17 @@ def _as_said(socket: HTTPConnection, payload: dict[str, Any]) -> HTTPConnection:
         raise Refused(4401, "Unauthorized")
     kept = [(k, v) for k, v in socket.scope["headers"] if k.lower() != b"authorization"]
     return HTTPConnection({**socket.scope, "headers": [*kept, (b"authorization", token.encode())]})
+
+
+class TextAdapter(ASGIWebSocketAdapter):
+    """Sends messages as text, although JSON is encoded to bytes: the protocol's clients refuse a binary message."""
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        """Send a message. :raises WebSocketDisconnected: nobody is there any more."""
+        try:
+            await self.ws.send_text(self.view.encode_json_string(message))
+        except WebSocketDisconnect as error:
+            raise WebSocketDisconnected from error
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -163,6 +178,7 @@ class SocketRouter(Router):
     """GraphQL over HTTP, server-sent events and sockets, within the settings' limits."""
 
     graphql_transport_ws_handler_class = SocketHandler
+    websocket_adapter_class = TextAdapter  # type: ignore[assignment]  # declared as a callable of wider arguments
 
     def __init__(self, schema: Schema, settings: Settings, **options: Any) -> None:
         super().__init__(
@@ -170,6 +186,7 @@ class SocketRouter(Router):
             context_getter=any_context_of,
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL],
             connection_init_wait_timeout=settings.socket_init_timeout,
+            allowed_origins=settings.api_cors_origins,
             **options,
         )
         self.most_operations = settings.socket_subscriptions
