@@ -34,7 +34,7 @@ class Way:
     """Between the clients and the application: counts requests, and does to them what a network does."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
         self.requests: list[tuple[str, str]] = []
         self.headers: list[dict[str, str]] = []
         self.refusals: list[tuple[int, dict[str, str]]] = []
@@ -44,7 +44,7 @@ class Way:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         self.requests.append((scope["method"], scope["path"]))
         self.headers.append({k.decode(): v.decode() for k, v in scope["headers"]})
@@ -60,21 +60,21 @@ class Way:
             async def swallow(message: Message) -> None:
                 pass
 
-            await self._app(scope, receive, swallow)
+            await self.app(scope, receive, swallow)
             # An answer that begins and does not end: the server closes the connection.
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
             return
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
 
 class Server:
     """One server; it can be stopped, and started again at the same port."""
 
     def __init__(self, settings: Settings, database: Database, doorbell: Doorbell) -> None:
-        parts = Parts(settings, database, doorbell, SecretBox(b"k" * 32), SystemClock())
-        app = create_app(settings, given=parts)
-        app.state.parts = parts
-        self.way = Way(app)
+        self._make = lambda: create_app(
+            settings, given=Parts(settings, database, doorbell, SecretBox(b"k" * 32), SystemClock())
+        )
+        self.way = Way(self._make())
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -82,7 +82,8 @@ class Server:
 
     @asynccontextmanager
     async def served(self, **more: Any) -> AsyncIterator[Server]:
-        """It is served while the block runs."""
+        """It is served while the block runs, by an application of its own as by a process of its own."""
+        self.way.app = self._make()
         config = uvicorn.Config(self.way, host="127.0.0.1", port=self.port, log_level="critical", lifespan="on", **more)
         config.timeout_graceful_shutdown = 1
         server = uvicorn.Server(config)

@@ -139,6 +139,7 @@ async def test_a_stream_that_says_nothing_is_looked_behind(
     async with engine.scheduling():
         answer = await remote("run", file, "--wait", "--json")
     assert (answer.code, answer.json["job"]["state"]) == (0, "SUCCEEDED")
+    assert told(answer.err)[-1] == ["job", "job.succeeded"]
 
 
 async def test_ctrl_c_ends_the_watching_and_not_the_job(

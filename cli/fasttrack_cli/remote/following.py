@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -32,13 +32,17 @@ class RemoteWatch:
     """A job of a server, ready to be followed."""
 
     def __init__(
-        self, connection: Connection, board: Board, read: Callable[[JobId], Awaitable[tuple[Job, Sequence[Task]]]]
+        self,
+        connection: Connection,
+        board: Board,
+        read: Callable[[JobId], Awaitable[tuple[Job, Sequence[Task]]]],
+        history: Callable[[JobId], AsyncIterator[FeedEvent]],
     ) -> None:
         self.board = board
         self._connection = connection
         self._read = read
+        self._history = history
         self._cursor: str | None = None
-        self._heard = time.monotonic()
 
     async def follow(self, viewer: Viewer) -> None:
         """Bring the board up to every event until the job is over.
@@ -91,7 +95,6 @@ class RemoteWatch:
         path = f"/jobs/{self.board.job.id}/events"
         async with self._connection.stream(path, headers=headers, read_timeout=QUIET_SECONDS) as answer:
             async for sent in sent_in(answer):
-                self._heard = time.monotonic()
                 if sent.kind == "end":
                     raise _end_of(sent)
                 yield _event_of(sent) if sent.kind == "event" else None
@@ -106,7 +109,11 @@ class RemoteWatch:
                 continue
             with suppress(Unavailable, TooManyRequests, ServerFault):
                 job, tasks = await self._read(self.board.job.id)
-                if job.state.is_terminal and self.board.seq == seen:
+                if not job.state.is_terminal or self.board.seq != seen:
+                    continue
+                async for event in self._history(job.id):
+                    self.board.show(event, viewer)
+                if not self.board.state.is_terminal:  # nobody gives the last events their places
                     self.board.take_over(job, tasks)
 
 

@@ -97,7 +97,7 @@ class RemoteJobs:
     @asynccontextmanager
     async def watching(self, job: JobId, *, scheduler: bool | None) -> AsyncIterator[RemoteWatch]:
         """The job, ready to be followed."""
-        yield RemoteWatch(self._connection, await self.board(job), self.read)
+        yield RemoteWatch(self._connection, await self.board(job), self.read, self.history)
 
     async def start(self, origin: FromFile | FromVersion, request: RunRequest, *, dry_run: bool) -> Start:
         """Publish if need be, and submit, in one request."""
