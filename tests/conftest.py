@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[_STATE] = tempfile.mkdtemp(prefix="ft-tests-")
     os.environ["FASTTRACK_SETTINGS_FILE"] = "/nonexistent"
+    os.environ["FASTTRACK_PROFILES_FILE"] = "/nonexistent/profiles.toml"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

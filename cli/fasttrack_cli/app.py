@@ -29,6 +29,7 @@ from .commands import (
     operations,
     pipelines,
     pools,
+    profile,
     projects,
     prune,
     resources,
@@ -42,7 +43,21 @@ from .commands import (
 )
 from .commands import run as runs
 from .exits import INTERRUPTED, READER_LEFT, exit_code_of
-from .invocation import DEBUG, JSON, PROJECT, STATE_DIR, Invocation, ReaderLeft, command, invocation, new_invocation
+from .invocation import (
+    DEBUG,
+    INSECURE,
+    JSON,
+    LOCAL,
+    PROFILE,
+    PROJECT,
+    SERVER,
+    STATE_DIR,
+    Invocation,
+    ReaderLeft,
+    command,
+    invocation,
+    new_invocation,
+)
 from .output import print_error
 
 _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
@@ -82,7 +97,15 @@ _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
             ("rerun", control.rerun),
         ),
     ),
-    ("Set-up", (("settings", settings.settings), ("prune", prune.prune), ("resources", resources.resources))),
+    (
+        "Set-up",
+        (
+            ("whoami", profile.whoami),
+            ("settings", settings.settings),
+            ("prune", prune.prune),
+            ("resources", resources.resources),
+        ),
+    ),
 )
 _LISTS = (
     ("pipelines", "Pipelines", pipelines.pipelines, catalog.COMMANDS),
@@ -90,6 +113,7 @@ _LISTS = (
 )
 """Groups that list what there is when nothing follows them."""
 _GROUPS = (
+    ("profile", "Servers to work on, each with its token, in a file of your own.", profile.COMMANDS),
     ("projects", "Projects, which pipelines, jobs and secrets belong to.", projects.COMMANDS),
     ("pools", "Limits: how many tasks may have a session at once.", pools.COMMANDS),
     ("retention", "How long logs, outputs, events and jobs are kept.", retention.COMMANDS),
@@ -100,13 +124,15 @@ _GROUPS = (
     ("operations", "GraphQL that callers may send the hash of; some tokens run nothing else.", operations.COMMANDS),
     ("db", "Bring the database's schema up to date, or check it.", database.COMMANDS),
 )
+_OF_THIS_MACHINE = frozenset({"up", "down", "scheduler", "api", "doctor", "settings", "prune", "db"})
+"""What makes no sense when a server is given, and is refused then."""
 
 app = typer.Typer(
     name="fasttrack",
     help="Pipelines of tasks as compute sessions: check a file, run it, watch it, keep its versions.",
     epilog="Start with `fasttrack validate FILE`, then `fasttrack run FILE --wait`. "
     "Exit codes: 0 done, 1 the answer is no, 2 wrong input, 3 not found, 4 a part is unavailable, 5 conflict, "
-    "70 a fault in FastTrack itself, 130 interrupted, 141 the reader of the output left.",
+    "6 not allowed, 70 a fault in FastTrack itself, 130 interrupted, 141 the reader of the output left.",
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -117,12 +143,25 @@ def _everywhere(
     as_json: JSON = False,
     state_dir: STATE_DIR = None,
     project: PROJECT = None,
+    server: SERVER = None,
+    profile: PROFILE = None,
+    local: LOCAL = False,
+    insecure_http: INSECURE = False,
     debug: DEBUG = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and end.", callback=lambda v: _print_version(v))
     ] = False,
 ) -> None:
-    invocation().merge(as_json=as_json, state_dir=state_dir, project=project, debug=debug)
+    invocation().merge(
+        as_json=as_json,
+        state_dir=state_dir,
+        project=project,
+        server=server,
+        profile=profile,
+        local=local,
+        insecure_http=insecure_http,
+        debug=debug,
+    )
 
 
 def _print_version(wanted: bool) -> None:
@@ -136,17 +175,19 @@ def _print_version(wanted: bool) -> None:
 def _assemble() -> None:
     for panel, commands in _COMMANDS:
         for name, function in commands:
-            app.command(name, rich_help_panel=panel)(command(function))
+            made = command(function, name, is_of_machine=name in _OF_THIS_MACHINE)
+            app.command(name, rich_help_panel=panel)(made)
     for name, panel, listing, commands in _LISTS:
         group = typer.Typer(name=name, rich_markup_mode="markdown", invoke_without_command=True)
-        group.callback()(command(listing))
+        group.callback()(command(listing, name, is_of_machine=False))
         for inner, function in commands:
-            group.command(inner)(command(function))
+            group.command(inner)(command(function, f"{name} {inner}", is_of_machine=False))
         app.add_typer(group, rich_help_panel=panel)
     for name, text, commands in _GROUPS:
         group = typer.Typer(name=name, help=text, rich_markup_mode="markdown", no_args_is_help=True)
         for inner, function in commands:
-            group.command(inner)(command(function))
+            made = command(function, f"{name} {inner}", is_of_machine=name in _OF_THIS_MACHINE)
+            group.command(inner)(made)
         app.add_typer(group, rich_help_panel="Set-up")
 
 

@@ -17,9 +17,11 @@ from pydantic_settings import SettingsError
 from fasttrack.errors import InvalidInput
 from fasttrack.settings import Settings, default_settings_file
 
+from .target import VARIABLES
+
 _PREFIX = "FASTTRACK_"
 _OPTIONS = {"state_dir": "--state-dir", "project": "--project", "log_level": "--debug"}
-_NOT_SETTINGS = {"FASTTRACK_SETTINGS_FILE"}
+_NOT_SETTINGS = {"FASTTRACK_SETTINGS_FILE", *VARIABLES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from fasttrack.errors import Conflict, FastTrackError, InvalidInput, NotFound, Unavailable
+from fasttrack.errors import (
+    Conflict,
+    FastTrackError,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
 
 OK = 0
 """Done; a job that was waited for succeeded."""
@@ -16,6 +25,8 @@ AWAY = 4
 """A part that is needed cannot be reached; the same command may succeed later."""
 CONFLICT = 5
 """The request contradicts what is stored or running."""
+DENIED = 6
+"""Nobody knows who is asking, or they may not do this."""
 FAULT = 70
 """FastTrack itself failed: a bug."""
 READER_LEFT = 141
@@ -27,6 +38,9 @@ _BY_ERROR: tuple[tuple[type[FastTrackError], int], ...] = (
     (InvalidInput, INVALID),
     (NotFound, MISSING),
     (Unavailable, AWAY),
+    (TooManyRequests, AWAY),
+    (Unauthenticated, DENIED),
+    (Forbidden, DENIED),
     (Conflict, CONFLICT),
 )
 

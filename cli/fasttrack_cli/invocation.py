@@ -16,11 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fasttrack.errors import InvalidInput
+
+from .completion import complete_profiles
 from .output import Output
 
 if TYPE_CHECKING:
     from fasttrack.settings import Settings
 
+    from .store import Store
+    from .target import Target
     from .workbench import Workbench
 
 _PANEL = "Everywhere"
@@ -39,6 +44,34 @@ STATE_DIR = Annotated[
 PROJECT = Annotated[
     str | None, typer.Option("--project", metavar="NAME", help="The project to work in.", rich_help_panel=_PANEL)
 ]
+SERVER = Annotated[
+    str | None,
+    typer.Option(
+        "--server", metavar="URL", help="Work on this server instead of this machine.", rich_help_panel=_PANEL
+    ),
+]
+PROFILE = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Work on the server of this profile.",
+        rich_help_panel=_PANEL,
+        autocompletion=complete_profiles,
+    ),
+]
+LOCAL = Annotated[
+    bool,
+    typer.Option(
+        "--local", help="Work on this machine, whatever the environment and the profiles say.", rich_help_panel=_PANEL
+    ),
+]
+INSECURE = Annotated[
+    bool,
+    typer.Option(
+        "--insecure-http", help="Let the token go to an http:// server that is elsewhere.", rich_help_panel=_PANEL
+    ),
+]
 DEBUG = Annotated[
     bool, typer.Option("--debug", help="Show where an error came from, and more log lines.", rich_help_panel=_PANEL)
 ]
@@ -52,17 +85,21 @@ class Invocation:
     """One command line."""
 
     def __init__(self, *, as_json: bool = False, debug: bool = False) -> None:
+        self.name = ""
+        """The command's, such as `secrets set`."""
         self.as_json = as_json
         self.debug = debug
         self.state_dir: Path | None = None
         self.project: str | None = None
+        self.server: str | None = None
+        self.profile: str | None = None
+        self.local = False
+        self.insecure_http = False
 
-    def merge(self, *, as_json: bool, state_dir: Path | None, project: str | None, debug: bool) -> None:
+    def merge(self, **given: Any) -> None:
         """Take what was given before or after the command's name; after counts more."""
-        self.as_json = self.as_json or as_json
-        self.debug = self.debug or debug
-        self.state_dir = state_dir or self.state_dir
-        self.project = project or self.project
+        for name, value in given.items():
+            setattr(self, name, value or getattr(self, name))
 
     @cached_property
     def out(self) -> Output:
@@ -76,15 +113,65 @@ class Invocation:
 
         return load_settings(self.overrides)
 
+    @cached_property
+    def target(self) -> Target | None:
+        """The server to work on; `None` is this machine. Errors as those of `find_target`."""
+        from .target import Asked, find_target
+
+        return find_target(Asked(self.server, self.profile, self.project, self.local, self.insecure_http))
+
+    def require_this_machine(self) -> None:
+        """Pass if no server is given. :raises InvalidInput: one is, and this command is about the machine itself."""
+        if self.target is not None:
+            raise InvalidInput(
+                f"`fasttrack {self.name}` is about this machine, and {self.target.origin} names the server "
+                f"{self.target.url}: leave that out, or add --local"
+            )
+
     @asynccontextmanager
     async def opened(self, *, log_level: str = "warning", any_project: bool = False) -> AsyncIterator[Workbench]:
-        """The workbench of this command. Logs go to standard error, from `log_level` on unless a setting says else."""
+        """The workbench of this command. Logs go to standard error, from `log_level` on unless a setting says else.
+
+        :raises NotServed: a server is given, and this is asked for on its machine alone.
+        """
+        if self.target is not None:
+            from .target import NotServed
+
+            raise NotServed(self.name)
         from .diagnostics import set_up_logging
         from .workbench import opened
 
         set_up_logging(self.settings, log_level)
         async with opened(self.settings, any_project=any_project) as bench:
             yield bench
+
+    @asynccontextmanager
+    async def store(
+        self, *, any_project: bool = False, waits: bool = False, scheduler: bool | None = None
+    ) -> AsyncIterator[Store]:
+        """What this command works on: the database of this machine, or the server that is given.
+
+        :param waits: whether a job is watched, for which this machine needs its session backend.
+        :param scheduler: whether one is asked for. :raises InvalidInput: a server is given, and it has its own.
+        """
+        if self.target is not None:
+            from .remote import remote_store
+
+            if scheduler:
+                raise InvalidInput("a server has schedulers of its own: leave --scheduler out")
+            async with remote_store(self.target, say=self.out.warn) as remote:
+                yield remote
+            return
+        from .diagnostics import set_up_logging
+        from .local import local_store
+
+        set_up_logging(self.settings, "warning")
+        if waits:
+            from .workbench import require_backend
+
+            require_backend(self.settings)  # before anything is stored
+        async with local_store(self.settings, any_project=any_project) as local:
+            yield local
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -110,8 +197,11 @@ def invocation() -> Invocation:
     return _current.get()
 
 
-def command(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as typer wants it: without its first parameter, with the common options at the end."""
+def command(function: Callable[..., Any], name: str, *, is_of_machine: bool) -> Callable[..., Any]:
+    """The function as typer wants it: without its first parameter, with the common options at the end.
+
+    :param is_of_machine: whether it is about this machine, and refused when a server is given.
+    """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     common = list(inspect.signature(_common, eval_str=True).parameters.values())
 
@@ -119,6 +209,9 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(**given: Any) -> int | None:
         call = invocation()
         call.merge(**{parameter.name: given.pop(parameter.name) for parameter in common})
+        call.name = name
+        if is_of_machine:
+            call.require_this_machine()
         try:
             result = function(call, **given)
             if inspect.iscoroutine(result):
@@ -136,5 +229,14 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _common(as_json: JSON = False, state_dir: STATE_DIR = None, project: PROJECT = None, debug: DEBUG = False) -> None:
+def _common(
+    as_json: JSON = False,
+    state_dir: STATE_DIR = None,
+    project: PROJECT = None,
+    server: SERVER = None,
+    profile: PROFILE = None,
+    local: LOCAL = False,
+    insecure_http: INSECURE = False,
+    debug: DEBUG = False,
+) -> None:
     """Carries the options of every command in its signature."""

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from fasttrack.db.jobs import InstanceRecord, JobRecord
-from fasttrack.db.pipelines import PipelineRecord, VersionRecord
 from fasttrack.domain.events import FeedEvent
 from fasttrack.ids import session_name
-from fasttrack.settings import Settings
 
-from .view.board import task_view
+from .store import Job, Pipeline, Task, Version, task_view
 from .view.colours import job_state, task_state
 from .view.words import duration, how_it_ended, moment
 
@@ -24,7 +20,7 @@ JOB_COLUMNS = ("id", "pipeline", "job", "version", "state", "tasks", "created", 
 TASK_COLUMNS = ("task", "state", "attempt", "waited", "ran", "exit", "reason")
 
 
-def job_json(job: JobRecord) -> dict[str, Any]:
+def job_json(job: Job) -> dict[str, Any]:
     """A job for programs."""
     return {
         "id": job.id,
@@ -46,7 +42,7 @@ def job_json(job: JobRecord) -> dict[str, Any]:
     }
 
 
-def job_row(job: JobRecord, now: datetime) -> tuple[str, ...]:
+def job_row(job: Job, now: datetime) -> tuple[str, ...]:
     """A job as a row of `JOB_COLUMNS`."""
     return (
         str(job.id),
@@ -61,7 +57,7 @@ def job_row(job: JobRecord, now: datetime) -> tuple[str, ...]:
     )
 
 
-def task_json(task: InstanceRecord, job: JobRecord, settings: Settings, now: datetime) -> dict[str, Any]:
+def task_json(task: Task, now: datetime) -> dict[str, Any]:
     """A task instance for programs; durations in seconds."""
     view = task_view(task)
     return {
@@ -81,11 +77,11 @@ def task_json(task: InstanceRecord, job: JobRecord, settings: Settings, now: dat
         "session": session_name(task.id, task.attempt) if task.attempt else None,
         "session_id": task.session_id,
         "facts": task.facts,
-        "outputs": outputs_of(task, job, settings),
+        "outputs": task.outputs,
     }
 
 
-def task_row(task: InstanceRecord, now: datetime) -> tuple[str, ...]:
+def task_row(task: Task, now: datetime) -> tuple[str, ...]:
     """A task instance as a row of `TASK_COLUMNS`."""
     view = task_view(task)
     return (
@@ -97,16 +93,6 @@ def task_row(task: InstanceRecord, now: datetime) -> tuple[str, ...]:
         how_it_ended(task.failure, task.exit_code),
         task.reason,
     )
-
-
-def outputs_of(task: InstanceRecord, job: JobRecord, settings: Settings) -> Path | None:
-    """Where the task's outputs are on this machine; `None` when its backend keeps them elsewhere, or it never ran."""
-    if settings.backend != "local" or not task.attempt:
-        return None
-    from fasttrack_scheduler.backends.base import Workspace
-    from fasttrack_scheduler.backends.local.folders import folders_of
-
-    return Path(folders_of(Workspace(job.pipeline_id, job.id, task.name), settings).outputs)
 
 
 def event_json(event: FeedEvent) -> dict[str, Any]:
@@ -121,7 +107,7 @@ def event_json(event: FeedEvent) -> dict[str, Any]:
     }
 
 
-def pipeline_json(pipeline: PipelineRecord) -> dict[str, Any]:
+def pipeline_json(pipeline: Pipeline) -> dict[str, Any]:
     """A pipeline for programs."""
     return {
         "id": pipeline.id,
@@ -137,7 +123,7 @@ def pipeline_json(pipeline: PipelineRecord) -> dict[str, Any]:
     }
 
 
-def version_json(pipeline: str, version: VersionRecord) -> dict[str, Any]:
+def version_json(pipeline: str, version: Version) -> dict[str, Any]:
     """A version for programs, without its text: `export` gives that."""
     return {
         "pipeline": pipeline,
@@ -149,6 +135,6 @@ def version_json(pipeline: str, version: VersionRecord) -> dict[str, Any]:
     }
 
 
-def job_document(job: JobRecord, tasks: Sequence[InstanceRecord], settings: Settings, now: datetime) -> dict[str, Any]:
+def job_document(job: Job, tasks: Sequence[Task], now: datetime) -> dict[str, Any]:
     """A job with its tasks for programs."""
-    return {"job": job_json(job), "tasks": [task_json(task, job, settings, now) for task in tasks]}
+    return {"job": job_json(job), "tasks": [task_json(task, now) for task in tasks]}

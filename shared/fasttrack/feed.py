@@ -7,15 +7,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
-from uuid import UUID
 
 from .crashpoints import crash_point
 from .db import Database
 from .db.feed import BATCH, place_events, read_head, read_page
+from .domain.cursor import Cursor as Cursor
+from .domain.cursor import CursorInvalid as CursorInvalid
 from .domain.events import FeedEvent
 from .doorbell import Doorbell
 from .errors import InvalidInput
@@ -26,38 +25,10 @@ _PAGE = 500
 _REMOVED = "events after this cursor were removed, as old ones are: list again, and follow from the list's cursor"
 
 
-class CursorInvalid(InvalidInput):
-    """The cursor is not one of this feed's."""
-
-    code = "CURSOR_INVALID"
-
-
 class CursorExpired(InvalidInput):
     """The cursor belongs to a feed that is gone: list again, and follow from the list's cursor."""
 
     code = "CURSOR_EXPIRED"
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """A place in the feed, opaque to those who hold it."""
-
-    epoch: UUID
-    pos: int
-
-    def __str__(self) -> str:
-        return base64.urlsafe_b64encode(self.epoch.bytes + self.pos.to_bytes(8, "big")).decode().rstrip("=")
-
-    @classmethod
-    def parse(cls, text: str) -> Cursor:
-        """The cursor that `str` gave. :raises CursorInvalid: it is none."""
-        try:
-            data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        except ValueError:
-            raise CursorInvalid from None
-        if len(data) != 24:
-            raise CursorInvalid
-        return cls(UUID(bytes=data[:16]), int.from_bytes(data[16:], "big"))
 
 
 class Placer:

@@ -76,7 +76,11 @@ async def a_process(*args: str, env: dict[str, str]) -> AsyncIterator[asyncio.su
         "-m",
         "fasttrack_cli",
         *args,
-        env={**{k: v for k, v in os.environ.items() if not k.startswith("FASTTRACK_")}, **env},
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("FASTTRACK_")},
+            "FASTTRACK_PROFILES_FILE": "/nonexistent/profiles.toml",  # a developer's own have no say in tests
+            **env,
+        },
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

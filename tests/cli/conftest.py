@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 
 from fasttrack.clock import Clock
+from fasttrack.db import Database
+from fasttrack.doorbell import Doorbell
+from fasttrack.ids import ProjectId
 from fasttrack.settings import Settings
 from fasttrack_scheduler.backends.simulated import SimulatedBackend, SimulatedSite
 from tests.cli.command_line import CommandLine, World
+from tests.cli.remote_server import RemoteCommandLine, Server
 
 
 @pytest.fixture
@@ -32,6 +36,24 @@ def stored(cli: CommandLine, environment: dict[str, str], monkeypatch: pytest.Mo
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return cli
+
+
+@pytest.fixture
+async def server(
+    settings: Settings, database: Database, doorbell: Doorbell, project: ProjectId
+) -> AsyncIterator[Server]:
+    """The API on this test's database, at a port of its own."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50), cache_logger_on_first_use=False)
+    open_to_its_owner = settings.model_copy(update={"api_open_on_loopback": True})
+    async with Server(open_to_its_owner, database, doorbell).served() as server:
+        yield server
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def remote(cli: CommandLine, server: Server) -> RemoteCommandLine:
+    """Commands against the server, as whoever this machine belongs to."""
+    return RemoteCommandLine(cli, server.url)
 
 
 @pytest.fixture

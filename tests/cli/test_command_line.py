@@ -17,8 +17,8 @@ from tests.cli.command_line import CommandLine
 
 COMMANDS = [
     "up", "down", "scheduler", "api", "doctor", "validate", "publish", "versions", "diff", "restore", "export", "schema",
-    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "skip", "rerun", "settings", "prune", "resources", "pipelines", "templates",
-    "projects", "pools", "retention", "secrets", "accounts", "members", "tokens", "operations", "db",
+    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "skip", "rerun", "whoami", "settings", "prune", "resources", "pipelines",
+    "templates", "profile", "projects", "pools", "retention", "secrets", "accounts", "members", "tokens", "operations", "db",
 ]  # fmt: skip
 
 
@@ -44,6 +44,10 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "templates show",
         "templates share",
         "templates unshare",
+        "profile add",
+        "profile list",
+        "profile use",
+        "profile remove",
         "projects list",
         "projects create",
         "retention show",
@@ -75,7 +79,18 @@ async def test_every_command_explains_itself(cli: CommandLine, name: str) -> Non
     answer = await cli(*name.split(), "--help")
     assert answer.code == 0
     assert "Usage: fasttrack" in answer.out
-    if name not in ("projects", "pools", "retention", "secrets", "accounts", "members", "tokens", "operations", "db"):
+    if name not in (
+        "profile",
+        "projects",
+        "pools",
+        "retention",
+        "secrets",
+        "accounts",
+        "members",
+        "tokens",
+        "operations",
+        "db",
+    ):
         assert "Example: " in answer.out
         assert "--json" in answer.out
 

@@ -124,7 +124,7 @@ async def test_an_ambiguous_id_asks_for_more(
     from uuid import UUID
 
     ids = iter([UUID("01940000-0000-7000-8000-0000aaaa0001"), UUID("01940000-0000-7000-8000-0000bbbb0001")])
-    monkeypatch.setattr("fasttrack_cli.starting.new_id", lambda: next(ids))
+    monkeypatch.setattr("fasttrack_cli.local.starting.new_id", lambda: next(ids))
     await start(stored, file)
     await start(stored, file)
     async with database.transaction() as db:

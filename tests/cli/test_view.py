@@ -13,7 +13,7 @@ from rich.console import Console
 from fasttrack.domain.events import FeedEvent
 from fasttrack.domain.states import FailureClass, InstanceState, JobState
 from fasttrack.ids import new_id
-from fasttrack_cli.view.board import Board, TaskView
+from fasttrack_cli.store import Board, TaskView
 from fasttrack_cli.view.colours import INSTANCE_COLOURS, JOB_COLOURS, SYMBOLS
 from fasttrack_cli.view.lanes import draw, list_rows
 from fasttrack_cli.view.picture import board_text, graph_rows, graph_text, picture

@@ -275,8 +275,9 @@ def _text(name: str, data: bytes) -> str:
 
 def _tell(call: Invocation, record: PipelineRecord, sentence: str) -> None:
     from ..records import pipeline_json
+    from ..store import Pipeline, as_told
 
     if call.out.as_json:
-        call.out.document({"pipeline": pipeline_json(record)})
+        call.out.document({"pipeline": pipeline_json(as_told(Pipeline, record))})
     else:
         call.out.text(sentence)

@@ -12,12 +12,7 @@ from ..overriding import SET, read_overrides
 from .run import SCHEDULER, read_params
 
 if TYPE_CHECKING:
-    from fasttrack.db import Db
-    from fasttrack.db.jobs import JobRecord
-    from fasttrack.domain.states import JobState
-    from fasttrack.workflow.rerun import RerunPlan
-    from fasttrack.workflow.submit import Submitted
-
+    from ..store import Changed, Plan
 
 IDS = Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Jobs, as whole ids or their last digits.")]
 PIPELINES = Annotated[
@@ -41,17 +36,14 @@ async def pause(
 
     Example: `fasttrack pause 5f3a09c1 --stop`
     """
-    from functools import partial
-
-    from fasttrack.workflow.writes import pause_job, pause_pipeline
-
     _require_something(identifiers, pipeline)
     if stop and pipeline:
         raise typer.BadParameter(
             "a pipeline's running tasks are ended by pausing its jobs with --stop", param_hint="--stop"
         )
-    one = partial(pause_job, stop=stop)
-    return await _apply(call, identifiers or [], pipeline or [], one, pause_pipeline, "pause")
+    async with call.store() as store:
+        changed = await store.jobs.pause(identifiers or [], pipeline or [], stop=stop)
+    return _tell(call, changed, pipeline or [], "paused")
 
 
 async def resume(call: Invocation, identifiers: IDS = None, pipeline: PIPELINES = None) -> int:
@@ -59,10 +51,10 @@ async def resume(call: Invocation, identifiers: IDS = None, pipeline: PIPELINES 
 
     Example: `fasttrack resume 5f3a09c1`
     """
-    from fasttrack.workflow.writes import resume_job, resume_pipeline
-
     _require_something(identifiers, pipeline)
-    return await _apply(call, identifiers or [], pipeline or [], resume_job, resume_pipeline, "resume")
+    async with call.store() as store:
+        changed = await store.jobs.resume(identifiers or [], pipeline or [])
+    return _tell(call, changed, pipeline or [], "resumed")
 
 
 async def rerun(
@@ -95,56 +87,36 @@ async def rerun(
 
     Example: `fasttrack rerun 5f3a09c1 --from failure --wait`
     """
-    from fasttrack.crashpoints import crash_point
-    from fasttrack.ids import JobId, new_id
-    from fasttrack.workflow.control import resolve_job
-    from fasttrack.workflow.rerun import FAILURE, WHOLE, plan_rerun
-    from fasttrack.workflow.writes import rerun_job
-
     from ..running import signals
+    from ..store import RunRequest
     from ..watching import tell_outcome, verdict, wait_for_job
 
     if version not in ("same", "new"):
         raise typer.BadParameter(f"{version!r} is neither `same` nor `new`", param_hint="--version")
-    chosen = WHOLE if start is None else FAILURE if start == "failure" else start.removeprefix("./")
-    given, changes = read_params(param or []), read_overrides(change or [])
-    job_id = JobId(new_id())  # made before the first try: one whose commit was lost on the way back is recognised
-    async with call.opened() as bench, signals() as came:
-        cursor = await bench.feed.here()
-
-        async def work(db: Db) -> tuple[RerunPlan, Submitted | None]:
-            record = await resolve_job(db, bench.project, identifier)
-            plan = await plan_rerun(
-                db, bench.project, record.id, start=chosen, newest=version == "new", params=given, overrides=changes
-            )
-            if dry_run:
-                return plan, None
-            caller = await bench.caller(db)
-            submitted = await rerun_job(db, caller, bench.project, plan, key=key, job_id=job_id)
-            crash_point("rerun.before_commit")
-            return plan, submitted
-
-        plan, submitted = await bench.database.run(work)
-        if submitted is not None:
-            crash_point("rerun.after_commit")
-        _tell_plan(call, plan)
-        if submitted is None:
+    request = RunRequest(params=read_params(param or []), overrides=read_overrides(change or []), key=key)
+    failed_only = start == "failure"
+    task = None if start is None or failed_only else start.removeprefix("./")
+    async with call.store(waits=wait, scheduler=scheduler) as store, signals() as came:
+        done = await store.jobs.rerun(
+            identifier, start=task, failed_only=failed_only, newest=version == "new", request=request, dry_run=dry_run
+        )
+        _tell_plan(call, done.plan)
+        if done.job is None:
             if call.out.as_json:
-                call.out.document({"plan": _plan_json(plan)})
+                call.out.document({"plan": _plan_json(done.plan)})
             return OK
-        await bench.doorbell.ring([submitted.job_id])
         if not wait:
             if call.out.as_json:
                 call.out.document(
-                    {"job": {"id": str(submitted.job_id), "number": submitted.number}, "plan": _plan_json(plan)}
+                    {"job": {"id": str(done.job.id), "number": done.job.number}, "plan": _plan_json(done.plan)}
                 )
             else:
-                call.out.text(str(submitted.job_id))
+                call.out.text(str(done.job.id))
             return OK
-        state = await wait_for_job(bench, call.out, submitted.job_id, cursor, came, scheduler=scheduler)
+        state = await wait_for_job(store, call.out, done.job.id, came, scheduler=scheduler)
         if state is None:
             return verdict(state)
-        return await tell_outcome(bench, call.out, submitted.job_id, plan=_plan_json(plan))
+        return await tell_outcome(store, call.out, done.job.id, plan=_plan_json(done.plan))
 
 
 def _require_something(identifiers: list[str] | None, pipelines: list[str] | None) -> None:
@@ -152,51 +124,28 @@ def _require_something(identifiers: list[str] | None, pipelines: list[str] | Non
         raise typer.BadParameter("name at least one job, or a pipeline with --pipeline", param_hint="ID")
 
 
-async def _apply(
-    call: Invocation, identifiers: list[str], pipelines: list[str], one: Any, whole: Any, verb: str
-) -> int:
-    """Do it to all or, when one of them is refused, to none."""
-    from datetime import UTC, datetime
-
-    from fasttrack.crashpoints import crash_point
-    from fasttrack.workflow.control import resolve_job
-
-    done = f"{verb}d"
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> tuple[list[tuple[JobRecord, JobState]], list[Any]]:
-            found = {r.id: r for r in [await resolve_job(db, bench.project, i) for i in identifiers]}
-            caller, now = await bench.caller(db), datetime.now(UTC)
-            # In the order of ids, as every other writer locks jobs.
-            jobs = [(found[i], await one(db, caller, bench.project, i, now=now)) for i in sorted(found)]
-            touched = [job for name in pipelines for job in await whole(db, caller, bench.project, name)]
-            crash_point(f"{verb}.before_commit")
-            return jobs, touched
-
-        jobs, touched = await bench.database.run(work)
-        crash_point(f"{verb}.after_commit")
-        await bench.doorbell.ring([record.id for record, _ in jobs] + touched)
+def _tell(call: Invocation, changed: list[Changed], pipelines: list[str], done: str) -> int:
     if call.out.as_json:
         call.out.document(
             {
-                "jobs": [{"id": str(r.id), "state_before": before} for r, before in jobs],
+                "jobs": [{"id": str(c.job.id), "state_before": c.before} for c in changed],
                 "pipelines": [{"name": name} for name in pipelines],
             }
         )
         return OK
-    for record, before in jobs:
-        call.out.text(f"{record.pipeline} #{record.number} ({record.id}) is {done}; it was {before}")
+    for c in changed:
+        call.out.text(f"{c.job.pipeline} #{c.job.number} ({c.job.id}) is {done}; it was {c.before}")
     for name in pipelines:
         call.out.text(f"pipeline {name} is {done}")
     return OK
 
 
-def _tell_plan(call: Invocation, plan: RerunPlan) -> None:
+def _tell_plan(call: Invocation, plan: Plan) -> None:
     if call.out.as_json:
         return
     call.out.say(f"runs {', '.join(plan.runs) or 'nothing'}")
-    if plan.reuse:
-        call.out.say(f"reuses {', '.join(plan.reuse)}")
+    if plan.reuses:
+        call.out.say(f"reuses {', '.join(plan.reuses)}")
     for what, names in (
         ("tasks that this version has no more", plan.unmatched),
         ("tasks that the job did not have", plan.added),
@@ -206,12 +155,12 @@ def _tell_plan(call: Invocation, plan: RerunPlan) -> None:
             call.out.say(f"{what}: {', '.join(names)}")
 
 
-def _plan_json(plan: RerunPlan) -> dict[str, Any]:
+def _plan_json(plan: Plan) -> dict[str, Any]:
     return {
-        "origin": str(plan.origin.id),
-        "version": plan.version.number,
+        "origin": str(plan.origin),
+        "version": plan.version,
         "runs": list(plan.runs),
-        "reuses": {name: str(job) for name, job in plan.reuse.items()},
+        "reuses": {name: str(job) for name, job in plan.reuses.items()},
         "skips": list(plan.skips),
         "unmatched": list(plan.unmatched),
         "added": list(plan.added),

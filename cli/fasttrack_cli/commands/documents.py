@@ -15,8 +15,7 @@ from ..output import Output
 from .pipelines import PIPELINE
 
 if TYPE_CHECKING:
-    from fasttrack.db import Db
-    from fasttrack.db.pipelines import VersionRecord
+    from ..store import Store, Version
 
 SOURCE = Annotated[bool, typer.Option("--source", help="The text as it was published, comments included.")]
 
@@ -44,15 +43,8 @@ async def diff(
     """
     from difflib import unified_diff
 
-    from fasttrack.workflow.publish import require_version
-
-    async with call.opened() as bench:
-
-        async def read(db: Db) -> tuple[VersionRecord, VersionRecord]:
-            first = await require_version(db, bench.project, pipeline, old)
-            return first, await require_version(db, bench.project, pipeline, new)
-
-        versions = await bench.database.run(read)
+    async with call.store() as store:
+        versions = [await store.pipelines.version(pipeline, number) for number in (old, new)]
     texts = [version.source if source else _canonical(version) for version in versions]
     names = [f"{pipeline} version {version.number}" for version in versions]
     # A last line without a line break would run into the line after it.
@@ -95,7 +87,6 @@ async def export(
     Example: `fasttrack export train --version 3 --generation 25.6 -o train.yaml`
     """
     from fasttrack import spec
-    from fasttrack.workflow.publish import require_version
 
     number: int | None = None
     if is_file_name(what):
@@ -103,9 +94,9 @@ async def export(
             raise typer.BadParameter("a file is taken as it stands", param_hint="--version")
         name, original, document = _load(call, what)
     else:
-        async with call.opened() as bench:
-            name, wanted = await bench.database.run(lambda db: _named(db, bench.project, what, version))
-            record = await bench.database.run(lambda db: require_version(db, bench.project, name, wanted))
+        async with call.store() as store:
+            name, wanted = await _named(store, what, version)
+            record = await store.pipelines.version(name, wanted)
         number, original, document = record.number, record.source, record.spec
     text = original if source else spec.to_yaml(spec.document_from_json(document), generation=generation.value)
     if output is not None:
@@ -137,18 +128,14 @@ def _load(call: Invocation, path: str) -> tuple[str, str, dict[str, Any]]:
     return pipeline.name, text.decode(), spec.document_json(document)
 
 
-async def _named(db: Db, project: object, what: str, version: int | None) -> tuple[str, int | None]:
+async def _named(store: Store, what: str, version: int | None) -> tuple[str, int | None]:
     """The pipeline's name and the version's number that `what` means."""
-    from fasttrack.db.pipelines import find_pipeline
     from fasttrack.errors import InvalidInput, NotFound
-    from fasttrack.ids import ProjectId
-    from fasttrack.workflow.control import resolve_job
 
-    project_id: ProjectId = project  # type: ignore[assignment]
-    if await find_pipeline(db, project_id, what) is not None:
+    if await store.pipelines.find(what) is not None:
         return what, version
     try:
-        job = await resolve_job(db, project_id, what)
+        job = await store.jobs.find(what)
     except (InvalidInput, NotFound) as error:
         if "more than one" in error.message:
             raise
@@ -167,7 +154,7 @@ def schema(call: Invocation) -> int:
     return OK
 
 
-def _canonical(version: VersionRecord) -> str:
+def _canonical(version: Version) -> str:
     from fasttrack import spec
 
     return spec.to_yaml(spec.document_from_json(version.spec))

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fasttrack.domain.states import JobState
 
+from ..completion import complete_jobs, complete_pipelines
 from ..exits import NO, OK
 from ..invocation import Invocation
 from .run import SCHEDULER
 
 if TYPE_CHECKING:
-    from fasttrack.db import Db
-    from fasttrack.db.jobs import InstanceRecord, JobRecord
-    from fasttrack.domain.events import FeedEvent
+    from ..store import Changed, Job, Store, Task
 
-    from ..workbench import Workbench
-
-JOB = Annotated[str, typer.Argument(metavar="ID", help="The job's id, or the last digits of it: four at least.")]
+JOB = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="The job's id, or the last digits of it: four at least.", autocompletion=complete_jobs
+    ),
+]
 
 
 async def jobs(
     call: Invocation,
-    pipeline: Annotated[str | None, typer.Option(metavar="NAME", help="Only jobs of this pipeline.")] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only jobs of this pipeline.", autocompletion=complete_pipelines),
+    ] = None,
     state: Annotated[
         list[JobState] | None, typer.Option(help="Only jobs in this state; may be repeated.", case_sensitive=False)
     ] = None,
@@ -39,25 +45,10 @@ async def jobs(
     """
     from datetime import UTC, datetime
 
-    from fasttrack.db.jobs import list_jobs
-    from fasttrack.workflow.control import resolve_job
-
-    from ..lookup import require_pipeline
     from ..records import JOB_COLUMNS, job_json, job_row
 
-    async with call.opened() as bench:
-
-        async def read(db: Db) -> list[JobRecord]:
-            return await list_jobs(
-                db,
-                bench.project,
-                limit=limit,
-                before=(await resolve_job(db, bench.project, before)).id if before else None,
-                pipeline=(await require_pipeline(db, bench.project, pipeline)).id if pipeline else None,
-                states=state or (),
-            )
-
-        found = await bench.database.run(read)
+    async with call.store() as store:
+        found = await store.jobs.page(limit=limit, before=before, pipeline=pipeline, states=state or ())
     now = datetime.now(UTC)
     if call.out.as_json:
         call.out.document({"jobs": [job_json(job) for job in found]})
@@ -84,30 +75,30 @@ async def job(
 
     Example: `fasttrack job 5f3a09c1 --wait`
     """
-    from fasttrack.workflow.control import resolve_job
-
     from ..running import signals
     from ..watching import tell_outcome, verdict, wait_for_job
 
-    async with call.opened() as bench, signals() as came:
-        cursor = await bench.feed.here()
-        record = await bench.database.run(lambda db: resolve_job(db, bench.project, identifier))
+    async with call.store(waits=wait, scheduler=scheduler) as store, signals() as came:
+        record = await store.jobs.find(identifier)
         if wait:
-            state = await wait_for_job(bench, call.out, record.id, cursor, came, scheduler=scheduler)
+            state = await wait_for_job(store, call.out, record.id, came, scheduler=scheduler)
             if state is None or not events:
-                return verdict(state) if state is None else await tell_outcome(bench, call.out, record.id)
-            await _print_history(call, bench, record)
+                return verdict(state) if state is None else await tell_outcome(store, call.out, record.id)
+            await _print_history(call, store, record)
             return verdict(state)
         if events:
-            await _print_history(call, bench, record)
+            await _print_history(call, store, record)
         else:
-            await _print_job(call, bench, record)
+            await _print_job(call, store, record)
     return OK
 
 
 async def cancel(
     call: Invocation,
-    identifiers: Annotated[list[str], typer.Argument(metavar="ID...", help="Jobs, as whole ids or their last digits.")],
+    identifiers: Annotated[
+        list[str],
+        typer.Argument(metavar="ID...", help="Jobs, as whole ids or their last digits.", autocompletion=complete_jobs),
+    ],
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until they are over.")] = False,
     scheduler: SCHEDULER = None,
 ) -> int:
@@ -118,40 +109,26 @@ async def cancel(
 
     Example: `fasttrack cancel 5f3a09c1 --wait`
     """
-    from datetime import UTC, datetime
-
-    from fasttrack.workflow.control import resolve_job
-    from fasttrack.workflow.writes import cancel_job
-
     from ..running import signals
     from ..watching import verdict, wait_for_job
 
-    async with call.opened() as bench, signals() as came:
-
-        async def work(db: Db) -> list[tuple[JobRecord, JobState]]:
-            found = {r.id: r for r in [await resolve_job(db, bench.project, i) for i in identifiers]}
-            caller, now = await bench.caller(db), datetime.now(UTC)
-            # In the order of ids, as every other writer locks jobs.
-            return [(found[i], await cancel_job(db, caller, bench.project, i, now=now)) for i in sorted(found)]
-
-        cursor = await bench.feed.here()
-        cancelled = await bench.database.run(work)
-        await bench.doorbell.ring([record.id for record, before in cancelled if not before.is_terminal])
-        _tell_cancelled(call, bench, cancelled, wait=wait)
+    async with call.store(waits=wait, scheduler=scheduler) as store, signals() as came:
+        cancelled = await store.jobs.cancel(identifiers)
+        _tell_cancelled(call, store, cancelled, wait=wait)
         after: dict[str, JobState] = {}
-        for record, before in cancelled if wait else ():
-            if before.is_terminal:
+        for c in cancelled if wait else ():
+            if c.before.is_terminal:
                 continue
-            state = await wait_for_job(bench, call.out, record.id, cursor, came, scheduler=scheduler)
+            state = await wait_for_job(store, call.out, c.job.id, came, scheduler=scheduler)
             if state is None:
                 return verdict(None)
-            after[str(record.id)] = state
+            after[str(c.job.id)] = state
     if call.out.as_json:
         call.out.document(
             {
                 "jobs": [
-                    {"id": r.id, "state_before": before, "state": after.get(str(r.id), before)}
-                    for r, before in cancelled
+                    {"id": c.job.id, "state_before": c.before, "state": after.get(str(c.job.id), c.before)}
+                    for c in cancelled
                 ]
             }
         )
@@ -161,67 +138,52 @@ async def cancel(
     return OK if all(state is JobState.CANCELLED for state in after.values()) else NO
 
 
-def _tell_cancelled(
-    call: Invocation, bench: Workbench, cancelled: list[tuple[JobRecord, JobState]], *, wait: bool
-) -> None:
-    from ..workbench import is_scheduler_running
-
+def _tell_cancelled(call: Invocation, store: Store, cancelled: list[Changed], *, wait: bool) -> None:
     if call.out.as_json:
         return
-    for record, before in cancelled:
-        name = f"{record.pipeline} #{record.number} ({record.id})"
-        match before:
+    for c in cancelled:
+        name = f"{c.job.pipeline} #{c.job.number} ({c.job.id})"
+        match c.before:
             case JobState.CANCELLING:
                 call.out.text(f"{name} was being cancelled already")
-            case _ if before.is_terminal:
-                call.out.text(f"{name} was over already: {before}")
+            case _ if c.before.is_terminal:
+                call.out.text(f"{name} was over already: {c.before}")
             case _:
-                call.out.text(f"{name} is being cancelled; it was {before}")
-    is_open = any(not before.is_terminal for _, before in cancelled)
-    if is_open and not wait and is_scheduler_running(bench.settings) is False:
+                call.out.text(f"{name} is being cancelled; it was {c.before}")
+    is_open = any(not c.before.is_terminal for c in cancelled)
+    if is_open and not wait and store.is_scheduled is False:
         call.out.say("Nobody schedules here now: the sessions end when `fasttrack up` runs, or with --wait.")
 
 
-async def _print_history(call: Invocation, bench: Workbench, record: JobRecord) -> None:
-    from fasttrack.db.feed import read_history
-
+async def _print_history(call: Invocation, store: Store, record: Job) -> None:
     from ..records import event_json
     from ..view.words import event_line, moment
 
-    after, page_size = 0, 1000
-    while True:
-
-        async def read(db: Db, after: int = after) -> list[FeedEvent]:
-            return await read_history(db, record.id, after=after, limit=page_size)
-
-        page = await bench.database.run(read)
-        for event in page:
-            if call.out.as_json:
-                call.out.record(event_json(event))
-            else:
-                call.out.text(f"{event.seq:>4}  {moment(event.at)[:11]}{event_line(event)}")
-        if len(page) < page_size:
-            break
-        after = page[-1].seq
-    if not page and not after:
+    is_empty = True
+    async for event in store.jobs.history(record.id):
+        is_empty = False
+        if call.out.as_json:
+            call.out.record(event_json(event))
+        else:
+            call.out.text(f"{event.seq:>4}  {moment(event.at)[:11]}{event_line(event)}")
+    if is_empty:
         call.out.say(f"The history of this job is not kept any more; it ended {moment(record.ended_at)}.")
 
 
-async def _print_job(call: Invocation, bench: Workbench, record: JobRecord) -> None:
+async def _print_job(call: Invocation, store: Store, record: Job) -> None:
     from datetime import UTC, datetime
 
-    from ..following import load_board
     from ..records import TASK_COLUMNS, job_document, task_row
     from ..view.picture import board_text, graph_rows, picture
-    from ..watching import places, read_job
+    from ..watching import places
 
-    record, tasks = await read_job(bench, record.id)
+    record, tasks = await store.jobs.read(record.id)
     now = datetime.now(UTC)
     if call.out.as_json:
-        call.out.document(job_document(record, tasks, bench.settings, now))
+        call.out.document(job_document(record, tasks, now))
         return
-    board = await load_board(bench, record.id)
-    call.out.facts([*_facts(record, now), *places(bench, record, tasks)[1:]])
+    board = await store.jobs.board(record.id)
+    call.out.facts([*_facts(record, now), *places(record, tasks)[1:]])
     call.out.text()
     if call.out.is_terminal:
         call.out.show(picture(board, graph_rows(board.pipeline), now=now, height=max(len(tasks) + 20, 60)))
@@ -232,7 +194,7 @@ async def _print_job(call: Invocation, bench: Workbench, record: JobRecord) -> N
     _say_what_stands_out(call, record, tasks)
 
 
-def _facts(record: JobRecord, now: object) -> list[tuple[str, str]]:
+def _facts(record: Job, now: object) -> list[tuple[str, str]]:
     from datetime import datetime
 
     from ..view.colours import job_state
@@ -255,7 +217,7 @@ def _facts(record: JobRecord, now: object) -> list[tuple[str, str]]:
     ]
 
 
-def _say_what_stands_out(call: Invocation, record: JobRecord, tasks: list[InstanceRecord]) -> None:
+def _say_what_stands_out(call: Invocation, record: Job, tasks: Sequence[Task]) -> None:
     from fasttrack.domain.states import InstanceState
     from fasttrack.ids import short
 

@@ -11,7 +11,7 @@ from ..invocation import Invocation
 from .jobs import JOB
 
 if TYPE_CHECKING:
-    from ..log_reading import LogWriter
+    from ..store import LogWriter
 
 
 async def logs(
@@ -32,23 +32,17 @@ async def logs(
 
     Example: `fasttrack logs 5f3a09c1 train --follow`
     """
-    from fasttrack.workflow.control import resolve_job
-
-    from ..log_reading import LogReader
-    from ..lookup import require_task
     from ..running import Interrupted, signals, unless_interrupted
 
-    async with call.opened() as bench, signals() as came:
-        async with bench.database.transaction() as db:
-            job = await resolve_job(db, bench.project, identifier)
-            instance = await require_task(db, job, task)
-        reader = await LogReader.of(bench, job, instance, attempt=attempt)
-        writer = _writer(call)
+    async with call.store() as store, signals() as came:
+        reading = store.logs.read(
+            identifier, task, _writer(call), attempt=attempt, offset=offset, tail=tail, follow=follow
+        )
         try:
-            await unless_interrupted(reader.read(writer, offset=offset, tail=tail, follow=follow), came)
+            notes = await unless_interrupted(reading, came)
         except Interrupted:
             return INTERRUPTED
-        for note in reader.notes:
+        for note in notes:
             call.out.say(note)
     return OK
 

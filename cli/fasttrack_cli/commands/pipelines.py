@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..completion import complete_pipelines
 from ..exits import OK
 from ..files import read_file
 from ..invocation import Invocation
 from ..output import plural, problem_json
 
 if TYPE_CHECKING:
-    from fasttrack.db import Db
-    from fasttrack.db.pipelines import PipelineRecord, VersionRecord
-    from fasttrack.workflow.publish import Published
+    from ..store import Published
 
-PIPELINE = Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline's name.")]
+PIPELINE = Annotated[
+    str, typer.Argument(metavar="PIPELINE", help="The pipeline's name.", autocompletion=complete_pipelines)
+]
 
 
 async def pipelines(
@@ -34,21 +35,14 @@ async def pipelines(
     """
     if context.invoked_subcommand is not None:
         return OK
-    from fasttrack.db.pipelines import list_archived, list_pipelines
     from fasttrack.domain.catalog import checked_tags
 
     from ..records import pipeline_json
     from ..view.words import moment
 
     wanted = checked_tags(tag or ())
-    async with call.opened() as bench:
-
-        async def read(db: Db) -> list[PipelineRecord]:
-            if archived:
-                return await list_archived(db, bench.project, limit=limit, search=search, tags=wanted)
-            return await list_pipelines(db, bench.project, limit=limit, after=after, search=search, tags=wanted)
-
-        found = await bench.database.run(read)
+    async with call.store() as store:
+        found = await store.pipelines.page(limit=limit, after=after, search=search, tags=wanted, archived=archived)
     if call.out.as_json:
         call.out.document({"pipelines": [pipeline_json(p) for p in found]})
     elif found:
@@ -76,19 +70,11 @@ async def versions(
 
     Example: `fasttrack versions train`
     """
-    from fasttrack.db.pipelines import list_versions
-
-    from ..lookup import require_pipeline
     from ..records import version_json
     from ..view.words import moment
 
-    async with call.opened() as bench:
-
-        async def read(db: Db) -> list[VersionRecord]:
-            record = await require_pipeline(db, bench.project, pipeline)
-            return await list_versions(db, record.id, limit=limit, before=before)
-
-        found = await bench.database.run(read)
+    async with call.store() as store:
+        found = await store.pipelines.versions(pipeline, limit=limit, before=before)
     if call.out.as_json:
         call.out.document({"versions": [version_json(pipeline, v) for v in found]})
     else:
@@ -113,17 +99,11 @@ async def publish(
     Example: `fasttrack publish train.yaml -m "more epochs" --expect 4`
     """
     from fasttrack.errors import InvalidPipeline
-    from fasttrack.workflow.writes import publish_pipeline
 
     name, text = read_file(file)
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> Published:
-            caller = await bench.caller(db)
-            return await publish_pipeline(db, caller, bench.project, text, message=message, expected_version=expect)
-
+    async with call.store() as store:
         try:
-            published = await bench.database.run(work)
+            published = await store.pipelines.publish(text, message=message, expect=expect)
         except InvalidPipeline as error:
             error.facts["file"] = name
             raise
@@ -143,14 +123,8 @@ async def restore(
 
     Example: `fasttrack restore train 3`
     """
-    from fasttrack.workflow.writes import restore_version
-
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> Published:
-            return await restore_version(db, await bench.caller(db), bench.project, pipeline, version)
-
-        published = await bench.database.run(work)
+    async with call.store() as store:
+        published = await store.pipelines.restore(pipeline, version)
     _tell(call, published, f"restored version {version} as")
     return OK
 
@@ -158,7 +132,7 @@ async def restore(
 def _tell(call: Invocation, published: Published, verb: str) -> None:
     from ..records import version_json
 
-    name, number = published.pipeline.name, published.version.number
+    name, number = published.name, published.version.number
     if call.out.as_json:
         call.out.document(
             {
@@ -168,6 +142,6 @@ def _tell(call: Invocation, published: Published, verb: str) -> None:
             }
         )
     elif published.is_new:
-        call.out.text(f"{verb} {name}, version {number}: {plural(len(published.compiled.tasks), 'task')}")
+        call.out.text(f"{verb} {name}, version {number}: {plural(published.tasks, 'task')}")
     else:
         call.out.text(f"{name} is unchanged: version {number} means the same")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,10 +25,8 @@ async def list_(call: Invocation) -> int:
 
     Example: `fasttrack pools list`
     """
-    from fasttrack.db.limits import list_limits
-
-    async with call.opened() as bench:
-        limits = await bench.database.run(lambda db: list_limits(db, bench.project))
+    async with call.store() as store:
+        limits = await store.limits.all()
     if call.out.as_json:
         call.out.document(
             {
@@ -69,17 +67,9 @@ async def delete(call: Invocation, name: LIMIT) -> int:
 
 
 async def _change(call: Invocation, name: str, slots: int | None) -> int:
-    from fasttrack.db import Db
-    from fasttrack.workflow.writes import change_limit
-
     scope, own = _read(name)
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> Any:
-            return await change_limit(db, await bench.caller(db), bench.project, scope, own, slots)
-
-        jobs = await bench.database.run(work)
-        await bench.doorbell.ring(jobs)
+    async with call.store() as store:
+        await store.limits.change(scope, own, slots)
     if call.out.as_json:
         call.out.document({"limit": {"scope": scope, "name": own, "slots": slots}})
     else:

@@ -15,10 +15,8 @@ async def list_(call: Invocation) -> int:
 
     Example: `fasttrack projects list`
     """
-    from fasttrack.db.projects import list_projects
-
-    async with call.opened(any_project=True) as bench:
-        names = await bench.database.run(list_projects)
+    async with call.store(any_project=True) as store:
+        names = await store.projects.names()
     if call.out.as_json:
         call.out.document({"projects": [{"name": name} for name in names]})
     else:
@@ -37,15 +35,8 @@ async def create(
 
     Example: `fasttrack projects create vision`
     """
-    from fasttrack.db import Db
-    from fasttrack.workflow.projects import create_project
-
-    async with call.opened(any_project=True) as bench:
-
-        async def work(db: Db) -> None:
-            await create_project(db, await bench.caller(db), name, domain=domain)
-
-        await bench.database.run(work)
+    async with call.store(any_project=True) as store:
+        await store.projects.create(name, domain=domain)
     call.out.document({"project": {"name": name}}) if call.out.as_json else call.out.text(name)
     return OK
 

@@ -10,8 +10,6 @@ from ..exits import OK
 from ..invocation import Invocation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fasttrack.domain.retention import Kind, Retention
 
 _FIGURE = "1 to 36500, or `forever`."
@@ -22,10 +20,8 @@ async def show(call: Invocation) -> int:
 
     Example: `fasttrack retention show`
     """
-    from fasttrack.workflow.retention import read_retention
-
-    async with call.opened() as bench:
-        retention, own = await bench.database.run(lambda db: read_retention(db, bench.project, bench.settings))
+    async with call.store() as store:
+        retention, own = await store.retention.read()
     return _print(call, retention, own)
 
 
@@ -55,7 +51,9 @@ async def set_(
         raise InvalidInput(
             "nothing to set: name at least one of --events-days, --logs-days, --outputs-days, --jobs-days"
         )
-    return await _change(call, changes)
+    async with call.store() as store:
+        retention, own = await store.retention.change(changes)
+    return _print(call, retention, own)
 
 
 async def reset(call: Invocation) -> int:
@@ -63,21 +61,8 @@ async def reset(call: Invocation) -> int:
 
     Example: `fasttrack retention reset`
     """
-    return await _change(call, None)
-
-
-async def _change(call: Invocation, changes: Mapping[Kind, str | int] | None) -> int:
-    from fasttrack.db import Db
-    from fasttrack.workflow.retention import read_retention
-    from fasttrack.workflow.writes import change_retention
-
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> tuple[Retention, frozenset[Kind]]:
-            await change_retention(db, await bench.caller(db), bench.project, bench.settings, changes)
-            return await read_retention(db, bench.project, bench.settings)
-
-        retention, own = await bench.database.run(work)
+    async with call.store() as store:
+        retention, own = await store.retention.reset()
     return _print(call, retention, own)
 
 

@@ -12,8 +12,7 @@ from ..output import plural, problem_json
 from ..overriding import SET, read_overrides
 
 if TYPE_CHECKING:
-    from ..starting import FromFile, FromVersion, Start
-    from ..workbench import Workbench
+    from ..store import Begun, FromFile, FromVersion, Start, Store
 
 SCHEDULER = Annotated[
     bool | None,
@@ -62,41 +61,40 @@ async def run(
 
     Example: `fasttrack run train.yaml --param epochs=3 --skip report --set train.resources.mem=32g --wait`
     """
-    from fasttrack.workflow.submit import RunRequest
+    from fasttrack.errors import InvalidPipeline
 
     from ..running import signals
-    from ..starting import FromFile, origin_of, start_job
+    from ..store import FromFile, RunRequest
     from ..watching import tell_outcome, verdict, wait_for_job
-    from ..workbench import require_backend
 
     request = RunRequest(
         params=read_params(param or []),
         skip=tuple(skip or ()),
         overrides=read_overrides(change or []),
         priority=priority,
-        idempotency_key=key,
+        key=key,
     )
-    origin = origin_of(what, message=message or "", version=version)
-    _require_fitting(origin, message=message, version=version)
-    if wait:
-        require_backend(call.settings)  # before anything is stored
+    origin = _origin_of(what, message=message, version=version)
     # Signals are held from before the job exists: whoever interrupts is told what becomes of it.
-    async with call.opened() as bench, signals() as came:
-        cursor = await bench.feed.here()  # before the job exists: nothing of it can be missed
-        start = await start_job(bench, origin, request, dry_run=dry_run)
+    async with call.store(waits=wait, scheduler=scheduler) as store, signals() as came:
+        try:
+            start = await store.jobs.start(origin, request, dry_run=dry_run)
+        except InvalidPipeline as error:
+            if isinstance(origin, FromFile):
+                error.facts["file"] = origin.name
+            raise
         if isinstance(origin, FromFile) and not call.out.as_json:
             _tell_about_file(call, origin, start, dry_run=dry_run)
-        if dry_run:
+        if dry_run or start.job is None:
             return _tell_plan(call, start)
-        job = start.submitted.job_id
         if not wait:
-            await _tell_started(call, bench, start)
+            await _tell_started(call, store, start, start.job)
             return OK
-        _say_which(call, start)
-        state = await wait_for_job(bench, call.out, job, cursor, came, scheduler=scheduler)
+        _say_which(call, start, start.job)
+        state = await wait_for_job(store, call.out, start.job.id, came, scheduler=scheduler)
         if state is None:
             return verdict(state)
-        return await tell_outcome(bench, call.out, job, **_start_json(start))
+        return await tell_outcome(store, call.out, start.job.id, **_start_json(start))
 
 
 def read_params(pairs: list[str]) -> dict[str, str | int | float | bool]:
@@ -112,16 +110,20 @@ def read_params(pairs: list[str]) -> dict[str, str | int | float | bool]:
     return params
 
 
-def _require_fitting(origin: FromFile | FromVersion, *, message: str | None, version: int | None) -> None:
-    from ..starting import FromFile
+def _origin_of(what: str, *, message: str | None, version: int | None) -> FromFile | FromVersion:
+    """What `what` means: a file, or a pipeline by its name."""
+    from ..files import is_file_name, read_file
+    from ..store import FromFile, FromVersion
 
-    if isinstance(origin, FromFile):
+    if is_file_name(what):
         if version is not None:
             raise typer.BadParameter(
                 "a file is run as it stands; give the pipeline's name to run a version", param_hint="--version"
             )
-    elif message is not None:
+        return FromFile(*read_file(what), message or "")
+    if message is not None:
         raise typer.BadParameter("a message belongs to a file that is published", param_hint="--message")
+    return FromVersion(what, version)
 
 
 def _tell_about_file(call: Invocation, origin: FromFile, start: Start, *, dry_run: bool) -> None:
@@ -129,54 +131,50 @@ def _tell_about_file(call: Invocation, origin: FromFile, start: Start, *, dry_ru
     assert published is not None
     for problem in published.warnings:
         call.out.problem(origin.name, problem)
-    name, number = published.pipeline.name, published.version.number
+    name, number = published.name, published.version.number
     if published.is_new:
         call.out.say(f"{'would publish' if dry_run else 'published'} {name}, version {number}")
     else:
         call.out.say(f"{name} is unchanged: version {number}")
 
 
-def _say_which(call: Invocation, start: Start) -> None:
-    name, submitted = start.pipeline.name, start.submitted
-    if submitted.is_new:
-        call.out.say(f"{name} #{submitted.number}: job {submitted.job_id}, {plural(len(start.pipeline.tasks), 'task')}")
+def _say_which(call: Invocation, start: Start, job: Begun) -> None:
+    name = start.name
+    if job.is_new:
+        call.out.say(f"{name} #{job.number}: job {job.id}, {plural(start.tasks, 'task')}")
     else:
-        call.out.say(f"this key was used before; its job is {name} #{submitted.number}, {submitted.job_id}")
+        call.out.say(f"this key was used before; its job is {name} #{job.number}, {job.id}")
 
 
-async def _tell_started(call: Invocation, bench: Workbench, start: Start) -> None:
+async def _tell_started(call: Invocation, store: Store, start: Start, job: Begun) -> None:
     from fasttrack.ids import short
 
     from ..records import job_json
-    from ..watching import read_job
-    from ..workbench import is_scheduler_running
 
-    job = start.submitted.job_id
     if call.out.as_json:
-        record, _ = await read_job(bench, job)
+        record, _ = await store.jobs.read(job.id)
         call.out.document({"job": job_json(record), **_start_json(start)})
     else:
-        _say_which(call, start)
-        call.out.text(str(job))
-    match is_scheduler_running(bench.settings):
+        _say_which(call, start, job)
+        call.out.text(str(job.id))
+    match store.is_scheduled:
         case False:
             call.out.say("Nobody schedules here yet: it starts when `fasttrack up` runs, or watch and run it with")
-            call.out.say(f"  fasttrack job {short(job)} --wait")
+            call.out.say(f"  fasttrack job {short(job.id)} --wait")
         case _:
-            call.out.say(f"Watch it with: fasttrack job {short(job)} --wait")
+            call.out.say(f"Watch it with: fasttrack job {short(job.id)} --wait")
 
 
 def _tell_plan(call: Invocation, start: Start) -> int:
     from ..view.picture import graph_text
 
+    assert start.graph is not None
+    tasks = start.graph.tasks
     if call.out.as_json:
-        plan = _start_json(start)
-        plan.pop("is_new_job")
-        call.out.document({"dry_run": True, **plan, "tasks": [task.name for task in start.pipeline.tasks]})
+        call.out.document({"dry_run": True, **_start_json(start), "tasks": [task.name for task in tasks]})
         return OK
-    call.out.text(f"would run {start.pipeline.name}, version {start.version.number}; nothing was changed")
-    tasks = start.pipeline.tasks
-    call.out.text(graph_text(start.pipeline, lambda i: f"{tasks[i].name}{'  (skipped)' if tasks[i].skip else ''}"))
+    call.out.text(f"would run {start.name}, version {start.version.number}; nothing was changed")
+    call.out.text(graph_text(start.graph, lambda i: f"{tasks[i].name}{'  (skipped)' if tasks[i].skip else ''}"))
     return OK
 
 
@@ -184,9 +182,10 @@ def _start_json(start: Start) -> dict[str, Any]:
     from ..records import version_json
 
     published = start.published
+    is_new_job = {} if start.job is None else {"is_new_job": start.job.is_new}
     return {
-        "is_new_job": start.submitted.is_new,
-        "version": version_json(start.pipeline.name, start.version),
+        **is_new_job,
+        "version": version_json(start.name, start.version),
         "is_new_version": published is not None and published.is_new,
         "warnings": [problem_json(p) for p in published.warnings] if published is not None else [],
     }

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from fasttrack.domain.secrets import MOST_BYTES, require_name
 from fasttrack.errors import InvalidInput
 
 from ..exits import OK
 from ..files import read_file
 from ..invocation import Invocation
 
-_MOST_BYTES = 64 * 1024
 NAME = Annotated[str, typer.Argument(metavar="NAME", help="The secret's name: letters, digits and `_`.")]
 
 
@@ -22,12 +22,10 @@ async def list_(call: Invocation) -> int:
 
     Example: `fasttrack secrets list`
     """
-    from fasttrack.db.secrets import list_secrets
-
     from ..view.words import moment
 
-    async with call.opened() as bench:
-        found = await bench.database.run(lambda db: list_secrets(db, bench.project))
+    async with call.store() as store:
+        found = await store.secrets.all()
     if call.out.as_json:
         call.out.document(
             {"secrets": [{"name": s.name, "updated_by": s.updated_by, "updated_at": s.updated_at} for s in found]}
@@ -53,17 +51,10 @@ async def set_(
 
     Example: `printenv TOKEN | fasttrack secrets set HUB_TOKEN`
     """
-    from fasttrack.db import Db
-    from fasttrack.workflow.secrets import require_name, store_secret
-
     require_name(name)  # before anybody types a value
     value = _value(name, from_file)
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> None:
-            await store_secret(db, await bench.caller(db), bench.box, bench.project, name, value)
-
-        await bench.database.run(work)
+    async with call.store() as store:
+        await store.secrets.put(name, value)
     if call.out.as_json:
         call.out.document({"name": name, "stored": True})
     else:
@@ -76,15 +67,8 @@ async def delete(call: Invocation, name: NAME) -> int:
 
     Example: `fasttrack secrets delete HUB_TOKEN`
     """
-    from fasttrack.db import Db
-    from fasttrack.workflow.secrets import forget_secret
-
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> None:
-            await forget_secret(db, await bench.caller(db), bench.project, name)
-
-        await bench.database.run(work)
+    async with call.store() as store:
+        await store.secrets.delete(name)
     if call.out.as_json:
         call.out.document({"name": name, "deleted": True})
     else:
@@ -101,7 +85,7 @@ def _value(name: str, from_file: Path | None) -> str:
     elif sys.stdin.isatty():
         return _checked(typer.prompt(f"Value of {name}", hide_input=True, err=True), "the value")
     else:
-        data = sys.stdin.buffer.read(_MOST_BYTES + 2)
+        data = sys.stdin.buffer.read(MOST_BYTES + 2)
         data = data.removesuffix(b"\n").removesuffix(b"\r")
         where = "standard input"
     try:
@@ -115,8 +99,8 @@ def _checked(value: str, where: str) -> str:
         raise InvalidInput(f"{where} is empty; nothing was stored")
     if "\0" in value:
         raise InvalidInput(f"{where} holds the character NUL, which no variable of a task can hold")
-    if len(value.encode()) > _MOST_BYTES:
-        raise InvalidInput(f"{where} is longer than {_MOST_BYTES // 1024} KiB, the most a secret can have")
+    if len(value.encode()) > MOST_BYTES:
+        raise InvalidInput(f"{where} is longer than {MOST_BYTES // 1024} KiB, the most a secret can have")
     return value
 
 

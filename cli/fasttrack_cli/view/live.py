@@ -12,7 +12,7 @@ from rich.live import Live
 from fasttrack.domain.events import FeedEvent
 
 from ..output import Output
-from .board import Board
+from ..store import Board
 from .picture import graph_rows, picture
 from .words import event_line
 

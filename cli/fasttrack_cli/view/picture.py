@@ -13,7 +13,7 @@ from fasttrack.domain.pipeline import Pipeline
 from fasttrack.domain.states import InstanceState
 from fasttrack.ids import short
 
-from .board import Board, TaskView
+from ..store import Board, TaskView
 from .colours import INSTANCE_COLOURS, JOB_COLOURS, SYMBOLS
 from .lanes import Row, draw, list_rows
 from .words import duration

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from importlib.metadata import version
 from uuid import uuid4
 
 import structlog
@@ -34,6 +35,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "Cache-Control": "no-store",
+    "X-FastTrack-Version": version("fasttrack"),
 }
 """What every answer carries unless its route says otherwise."""
 

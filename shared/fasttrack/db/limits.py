@@ -16,7 +16,6 @@ from ..domain.admission import Waiting
 from ..ids import JobId, PipelineId, ProjectId
 from .engine import Db
 
-SCOPES = ("project", "resource_group", "pool")
 _LIVE = "('STARTING', 'QUEUED', 'PREPARING', 'RUNNING', 'STOPPING')"
 _OVER = "('SUCCEEDED', 'FAILED', 'CANCELLED')"
 

@@ -12,6 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from ..errors import InvalidInput
+
+SCOPES = ("project", "resource_group", "pool")
+"""What a limit can be of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -44,3 +49,16 @@ def grants(limits: Mapping[str, int], live: Mapping[str, int], line: Iterable[Wa
 def let_in(limit: int, active: int, line: Sequence[UUID], job: UUID) -> bool:
     """Whether a job that waits in this line may begin, with so many of its pipeline active."""
     return job in line[: max(limit - active, 0)]
+
+
+def require_limit(scope: str, name: str, slots: int | None) -> None:
+    """Pass if there can be such a limit; `None` slots is one that is to be removed.
+
+    :raises InvalidInput: no such scope, a name where none belongs or none where one does, slots out of range.
+    """
+    if scope not in SCOPES:
+        raise InvalidInput(f"{scope!r} is no scope of a limit: it is one of {', '.join(SCOPES)}")
+    if (scope == "project") != (name == ""):
+        raise InvalidInput("a limit of the project has no name; one of a resource group or a pool needs one")
+    if slots is not None and not 0 <= slots <= 100_000:
+        raise InvalidInput(f"{slots} slots are out of range: a limit is from 0, which lets nothing start, to 100000")

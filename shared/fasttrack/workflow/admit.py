@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from ..db import Db
 from ..db.limits import (
-    SCOPES,
     cancel_older,
     count_live,
     delete_limit,
@@ -19,11 +18,11 @@ from ..db.limits import (
     set_limit,
     wake_waiting,
 )
-from ..domain.admission import grants, let_in
+from ..domain.admission import grants, let_in, require_limit
 from ..domain.pipeline import Collision
 from ..domain.states import JobState
 from ..domain.transitions import JobDecision
-from ..errors import InvalidInput, NotFound
+from ..errors import NotFound
 from ..ids import JobId, PipelineId, ProjectId
 
 LONGEST_LINE = 2000  # tasks looked at in one round; the rest is next when these are in
@@ -92,15 +91,10 @@ async def change_limit(db: Db, project: ProjectId, scope: str, name: str, slots:
     :raises InvalidInput: no such scope, a name where none belongs or none where one does, slots out of range.
     :raises NotFound: there is no such limit to remove.
     """
-    if scope not in SCOPES:
-        raise InvalidInput(f"{scope!r} is no scope of a limit: it is one of {', '.join(SCOPES)}")
-    if (scope == "project") != (name == ""):
-        raise InvalidInput("a limit of the project has no name; one of a resource group or a pool needs one")
+    require_limit(scope, name, slots)
     if slots is None:
         if not await delete_limit(db, project, scope, name):
             raise NotFound(f"there is no limit for {scope} {name}".rstrip())
-    elif not 0 <= slots <= 100_000:
-        raise InvalidInput(f"{slots} slots are out of range: a limit is from 0, which lets nothing start, to 100000")
     else:
         await set_limit(db, project, scope, name, slots)
     return await make_due(db, project=project)

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from ..db import Db
 from ..db.secrets import SecretBox, delete_secret, put_secret
 from ..domain.access import Caller
+from ..domain.secrets import MOST_BYTES, NAME, require_name
 from ..errors import InvalidInput, NotFound
 from ..ids import ProjectId
 from .audit import record
-
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
-MOST_BYTES = 64 * 1024
-
-
-def require_name(name: str) -> None:
-    """Pass if it can name a secret. :raises InvalidInput: it cannot."""
-    if not NAME.match(name):
-        raise InvalidInput(
-            f"{name[:80]!r} cannot name a secret: use 1 to 64 letters, digits and `_`, not beginning with a digit"
-        )
 
 
 async def store_secret(db: Db, caller: Caller, box: SecretBox, project: ProjectId, name: str, value: str) -> None:

@@ -18,20 +18,25 @@ from . import (
     resources,
     runs,
     secrets,
+    several,
+    starts,
     statistics,
     templates,
     tokens,
+    whoami,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
     pipelines.router,
-    catalog.router,
+    pipelines.of_files,
     drafts.router,
     catalog.router,
     runs.router,
     templates.router,
     templates.of_pipelines,
+    starts.router,
     jobs.router,
+    several.router,
     events.router,
     projects.router,
     limits.router,
@@ -43,6 +48,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     tokens.router,
     audit.router,
     exports.router,
+    whoami.router,
     health.router,
 )
 """Every router, in the order of the documentation."""

@@ -11,7 +11,9 @@ from fastapi import APIRouter, Header, Query, Response
 
 from fasttrack.db import Db
 from fasttrack.db.exports import page_instances
+from fasttrack.db.jobs import find_jobs_by_suffix
 from fasttrack.db.jobs import list_jobs as list_stored
+from fasttrack.db.pipelines import find_version
 from fasttrack.domain.access import Permission
 from fasttrack.domain.states import JobState
 from fasttrack.errors import InvalidInput
@@ -44,12 +46,26 @@ async def list_jobs(
     project: InProject = None,
     pipeline: Annotated[str | None, Query(max_length=255, description="Only of this pipeline, by name or id.")] = None,
     state: Annotated[list[JobState] | None, Query(max_length=7, description="Only in one of these states.")] = None,
+    ending: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[0-9a-f]{4,31}$",
+            description="Only those, of the newest 50,000, whose id ends with these hex digits: two at most, which is "
+            "enough to tell whether it names one.",
+            examples=["5f3a09c1"],
+        ),
+    ] = None,
     after: AnId = None,
     limit: Limited = 50,
 ) -> models.Page[models.Job]:
     """Jobs of the project, newest first."""
     async with call.parts.database.transaction() as db:
         where = await the_project(db, call, project)
+        if ending is not None:
+            if pipeline is not None or state or after is not None:
+                raise InvalidInput("`ending` looks among all jobs of the project: leave the other filters out")
+            found = await find_jobs_by_suffix(db, where, ending)
+            return models.Page(items=[models.Job.model_validate(job) for job in found], next=None)
         of = None
         if pipeline is not None:
             where, found_pipeline = await the_pipeline(db, call, pipeline, project)
@@ -66,6 +82,16 @@ async def read_job(call: OfCaller, job: AJob) -> models.Job:
     async with call.parts.database.transaction() as db:
         _, found = await the_job(db, call, job)
     return models.Job.model_validate(found)
+
+
+@router.get("/{job}/version", summary="Read a job's version")
+async def read_job_version(call: OfCaller, job: AJob) -> models.VersionDocument:
+    """The version that the job was made from, with its content, whatever has become of the pipeline since."""
+    async with call.parts.database.transaction() as db:
+        _, found = await the_job(db, call, job)
+        version = await find_version(db, found.pipeline_id, found.version)
+    assert version is not None, "versions are never deleted while a job of theirs is kept"
+    return models.VersionDocument.model_validate(version, from_attributes=True)
 
 
 @router.get("/{job}/tasks", summary="List a job's tasks")

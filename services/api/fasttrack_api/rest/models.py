@@ -105,10 +105,12 @@ class Published(BaseModel):
     """What publishing gave."""
 
     model_config = example(
-        pipeline=_PIPELINE, is_new=True, warnings=[],
+        pipeline=_PIPELINE, name="train", tasks=4, is_new=True, warnings=[],
         version=dict(id=_PIPELINE, number=3, author="ada", message="", hash="5f3a09c1", created_at=_WHEN),
     )  # fmt: skip
     pipeline: UUID = Field(description="The pipeline's id.")
+    name: str = Field(description="The pipeline's name.")
+    tasks: int = Field(description="How many tasks it has.")
     version: Version
     is_new: bool = Field(description="`false`: the newest version means the same already, and was left as it is.")
     warnings: list[Finding]

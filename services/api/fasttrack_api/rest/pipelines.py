@@ -29,6 +29,8 @@ from .reach import APipeline, Call, InProject, Limited, OfCaller, the_pipeline, 
 from .routing import Route
 
 router = APIRouter(prefix="/api/v1/pipelines", tags=["pipelines"], route_class=Route)
+of_files = APIRouter(prefix="/api/v1/versions", tags=["pipelines"], route_class=Route)
+"""For files that name their pipeline themselves."""
 
 YAML = "application/yaml"
 _YAML_TYPES = frozenset({YAML, "application/x-yaml", "text/yaml", "text/x-yaml"})
@@ -105,13 +107,46 @@ async def put_pipeline(
 
     A file that means the same as the newest version makes none: 200 instead of 201.
     """
-    expected = _expected(if_match, if_none_match)
+    return await _publish(call, request, response, pipeline, project, message, _expected(if_match, if_none_match))
+
+
+@of_files.post(
+    "",
+    summary="Publish a pipeline file under its own name",
+    status_code=201,
+    openapi_extra={"requestBody": {"required": True, "content": IN_YAML}},
+)
+async def publish_file(
+    call: OfCaller,
+    request: Request,
+    response: Response,
+    project: InProject = None,
+    message: Annotated[str, Query(max_length=1000, description="Why, in a line.", examples=["more epochs"])] = "",
+    if_match: Annotated[str | None, Header(description="The `ETag` that was read: another version is a 412.")] = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: the pipeline must not exist yet.")] = None,
+) -> models.Published:
+    """Publish a pipeline file as the next version of the pipeline it names, whichever that is. May be repeated.
+
+    A file that means the same as the newest version makes none: 200 instead of 201.
+    """
+    return await _publish(call, request, response, None, project, message, _expected(if_match, if_none_match))
+
+
+async def _publish(
+    call: Call,
+    request: Request,
+    response: Response,
+    pipeline: str | None,
+    project: str | None,
+    message: str,
+    expected: int | None,
+) -> models.Published:
     text = await yaml_body(request)
     # A large file takes a second: beside the event loop, and with no transaction open. What is wrong with it is said here.
     loaded = await asyncio.to_thread(spec.load_pipeline, text)
 
     async def work(db: Db) -> Published:
-        where = await _where_to_publish(db, call, pipeline, project, loaded[1].name)
+        where = await _where_to_publish(db, call, pipeline or loaded[1].name, project, loaded[1].name)
         try:
             return await writes.publish_pipeline(
                 db, call.caller, where, text, message=message, expected_version=expected, loaded=loaded
@@ -122,12 +157,7 @@ async def put_pipeline(
     published = await call.parts.database.run(work)
     response.status_code = 201 if published.is_new else 200
     response.headers["ETag"] = _tag(published.version)
-    return models.Published(
-        pipeline=published.pipeline.id,
-        version=models.Version.model_validate(published.version, from_attributes=True),
-        is_new=published.is_new,
-        warnings=[models.Finding.model_validate(w) for w in published.warnings],
-    )
+    return as_published(published)
 
 
 @router.get("/{pipeline}/versions", summary="List versions")
@@ -169,6 +199,27 @@ async def read_version(
     return models.VersionDocument.model_validate(version, from_attributes=True)
 
 
+@router.post(
+    "/{pipeline}/versions/{number}/restore",
+    summary="Restore a version",
+    status_code=201,
+    responses={200: {"description": "The newest version means the same already.", "model": models.Published}},
+)
+async def restore_version(
+    call: OfCaller, response: Response, pipeline: APipeline, number: Number, project: InProject = None
+) -> models.Published:
+    """Publish an old version again, as the newest: history is only ever added to. May be repeated."""
+
+    async def work(db: Db) -> Published:
+        where, found = await the_pipeline(db, call, pipeline, project, Permission.EDIT)
+        return await writes.restore_version(db, call.caller, where, found.name, number)
+
+    published = await call.parts.database.run(work)
+    response.status_code = 201 if published.is_new else 200
+    response.headers["ETag"] = _tag(published.version)
+    return as_published(published)
+
+
 @router.post("/{pipeline}/pause", summary="Pause a pipeline")
 async def pause_pipeline(call: OfCaller, pipeline: APipeline, project: InProject = None) -> models.Pipeline:
     """Have the pipeline's jobs start nothing new, those to come included. May be repeated."""
@@ -191,6 +242,18 @@ async def _set_paused(call: Call, pipeline: str, project: str | None, *, paused:
     changed, touched = await call.parts.database.run(work)
     await call.parts.doorbell.ring(touched)
     return models.Pipeline.model_validate(changed)
+
+
+def as_published(published: Published) -> models.Published:
+    """What publishing gave, for the answer."""
+    return models.Published(
+        pipeline=published.pipeline.id,
+        name=published.pipeline.name,
+        tasks=len(published.compiled.tasks),
+        version=models.Version.model_validate(published.version, from_attributes=True),
+        is_new=published.is_new,
+        warnings=[models.Finding.model_validate(w) for w in published.warnings],
+    )
 
 
 async def _where_to_publish(db: Db, call: Call, what: str, project: str | None, name: str) -> Any:

@@ -118,7 +118,7 @@ async def the_pipeline(
     where, found = await _pipelines(db, call, what, project)
     is_meant = found[0].archived_at is None or (permission is Permission.READ and parse_id(what) == found[0].id)
     if not is_meant:
-        raise NotFound(f"there is no pipeline {what[:80]!r}")
+        raise NotFound(f"there is no pipeline named {what[:80]}")
     call.caller.require(permission, where, what="pipeline")
     return where, found[0]
 
@@ -145,7 +145,7 @@ async def _pipelines(db: Db, call: Call, what: str, project: str | None) -> tupl
     where = located or await the_project(db, call, project)
     found = await find_pipelines(db, where, what)
     if not found:
-        raise NotFound(f"there is no pipeline {what[:80]!r}")
+        raise NotFound(f"there is no pipeline named {what[:80]}")
     return where, found
 
 
@@ -156,7 +156,7 @@ async def the_job(
 
     :raises NotFound: there is none that the caller may see. :raises Forbidden: they may not do this to it.
     """
-    missing = NotFound(f"there is no job {what[:80]!r}")
+    missing = NotFound(f"there is no job {what[:80]}")
     identifier = parse_id(what)
     if identifier is None:
         raise missing

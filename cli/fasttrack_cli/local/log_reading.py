@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from fasttrack.clock import SystemClock
 from fasttrack.db import Db
@@ -15,12 +15,10 @@ from fasttrack.ids import session_name
 from fasttrack_scheduler.backends import make_backend
 from fasttrack_scheduler.backends.base import LogChunk
 
-from .lookup import require_task
-from .masking import Masker
-from .workbench import Workbench
-
-LogWriter = Callable[[bytes, int, bool], None]
-"""Takes masked text, the offset to read on from, and whether nothing follows."""
+from ..lookup import require_task
+from ..masking import Masker
+from ..store import LogWriter
+from ..workbench import Workbench
 
 _PIECE = 256 * 1024
 _SHORTEST_REST, _LONGEST_REST = 0.1, 1.0

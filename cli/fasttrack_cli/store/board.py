@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
-from fasttrack.db.jobs import InstanceRecord, JobRecord
 from fasttrack.domain.events import FeedEvent
 from fasttrack.domain.pipeline import Pipeline
 from fasttrack.domain.states import FailureClass, InstanceState, JobState
+
+from .values import Job, Task
+
+
+class Viewer(Protocol):
+    """Who is shown what happens to a job."""
+
+    def event(self, event: FeedEvent) -> None:
+        """Something happened; the board knows it already."""
+
+    def note(self, text: str) -> None:
+        """Something about the watching itself; empty when all is well again."""
 
 
 @dataclass(slots=True)
@@ -44,7 +55,7 @@ class TaskView:
 class Board:
     """A job in motion."""
 
-    job: JobRecord
+    job: Job
     pipeline: Pipeline
     tasks: dict[str, TaskView]
     """By name, in the order of the file."""
@@ -57,10 +68,10 @@ class Board:
     _changed: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, job: JobRecord, pipeline: Pipeline, instances: Sequence[InstanceRecord]) -> Board:
+    def of(cls, job: Job, pipeline: Pipeline, tasks: Sequence[Task]) -> Board:
         """The board of a stored job."""
-        tasks = {i.name: task_view(i) for i in instances}
-        return cls(job, pipeline, tasks, job.state, job.reason, job.seq, job.ended_at)
+        views = {task.name: task_view(task) for task in tasks}
+        return cls(job, pipeline, views, job.state, job.reason, job.seq, job.ended_at)
 
     def apply(self, event: FeedEvent) -> bool:
         """Take over what an event says. `False`: it was known already."""
@@ -72,6 +83,20 @@ class Board:
         elif event.task in self.tasks:
             _apply_to_task(self.tasks[event.task], event)
         return True
+
+    def take_over(self, job: Job, tasks: Sequence[Task]) -> None:
+        """Stand where a newer snapshot stands."""
+        self.tasks |= {task.name: task_view(task) for task in tasks}
+        self.state, self.reason, self.seq, self.ended_at = job.state, job.reason, job.seq, job.ended_at
+
+    def show(self, event: FeedEvent, viewer: Viewer) -> None:
+        """Take over what an event says, and tell the viewer of it; nothing when it was known already."""
+        was_waiting = self.state is JobState.PENDING
+        if not self.apply(event):
+            return
+        if was_waiting and self.state is not JobState.PENDING:
+            viewer.note("")
+        viewer.event(event)
 
     def counts(self) -> dict[InstanceState, int]:
         """How many tasks are in each state, in the order of states; none that nobody is in."""
@@ -88,7 +113,7 @@ class Board:
                 self.ended_at = event.at
 
 
-def task_view(record: InstanceRecord) -> TaskView:
+def task_view(record: Task) -> TaskView:
     """A stored task instance as it is shown."""
     return TaskView(
         name=record.name,

@@ -1,0 +1,60 @@
+"""The commands' contract kept by a server: over HTTP on `/api/v1`. Nothing of a service is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from ..target import Target
+from .connection import Connection, connected
+from .jobs import RemoteJobs
+from .logs import RemoteLogs
+from .pipelines import RemotePipelines
+from .projects import RemoteLimits, RemoteProjects, RemoteRetentions, RemoteSecrets
+
+__all__ = ["RemoteStore", "remote_store"]
+
+
+@dataclass(frozen=True)
+class RemoteStore:
+    """The nouns, on one connection."""
+
+    connection: Connection
+    pipelines: RemotePipelines
+    jobs: RemoteJobs
+    projects: RemoteProjects
+    limits: RemoteLimits
+    secrets: RemoteSecrets
+    retention: RemoteRetentions
+    logs: RemoteLogs
+
+    @property
+    def is_scheduled(self) -> bool | None:
+        """It cannot be told from here."""
+        return None
+
+    @property
+    def who_goes_on(self) -> str:
+        """A sentence on who carries on with a job that is not watched any more."""
+        return "The server takes care of it."
+
+
+@asynccontextmanager
+async def remote_store(target: Target, say: Callable[[str], None]) -> AsyncIterator[RemoteStore]:
+    """The store of a server. Nothing is asked before something is needed.
+
+    :param say: tells a person what they would want to know about the server.
+    """
+    async with connected(target, say) as connection:
+        jobs = RemoteJobs(connection)
+        yield RemoteStore(
+            connection,
+            RemotePipelines(connection),
+            jobs,
+            RemoteProjects(connection),
+            RemoteLimits(connection),
+            RemoteSecrets(connection),
+            RemoteRetentions(connection),
+            RemoteLogs(connection, jobs),
+        )
