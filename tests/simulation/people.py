@@ -162,19 +162,23 @@ class People:
 
     async def _skip(self, job: JobId, wanted: Skip) -> None:
         world = self.world
-        await asyncio.sleep(wanted.after or 0)
-        while wanted.after is None and not world.watch.waits_again(job, wanted.task) and not world.watch.has_ended(job):
-            await asyncio.sleep(0.2)
+        await asyncio.sleep(wanted.after)
+        task = wanted.task
+        while task is None:
+            if world.watch.has_ended(job):
+                return
+            await asyncio.sleep(0.1)
+            task = world.watch.waits_again(job)
 
-        async def work(db: Db, now: datetime) -> Skipped:
-            return await skip(db, world.project, job, wanted.task, by="ada", now=now)
+        async def work(db: Db, _: datetime) -> Skipped:
+            return await skip(db, world.project, job, task, by="ada")
 
         try:
             skipped = await self._insist(work)
         except Conflict:
             world.saw("too late to skip")
             return
-        self.skipped.append((job, wanted.task))
+        self.skipped.append((job, task))
         if skipped.before is not InstanceState.SKIPPED:
             world.saw(f"skipped while {skipped.before}")
         for other in sorted(skipped.look_at):

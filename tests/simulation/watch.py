@@ -204,10 +204,11 @@ class Watch:
         """Whether the job is over."""
         return self._job_states.get(job, JobState.PENDING).is_terminal
 
-    def waits_again(self, job: UUID, name: str) -> bool:
-        """Whether the task was tried, and is to be tried again."""
-        task = (job, int(name.removeprefix("t")))
-        return self._task_states.get(task) is InstanceState.READY and self._attempts[task] > 0
+    def waits_again(self, job: UUID) -> str | None:
+        """A task of the job that was tried, and is to be tried again; `None`: there is none now."""
+        states = self._task_states.items()
+        waiting = [t for t, state in states if t[0] == job and state is InstanceState.READY and self._attempts[t]]
+        return f"t{waiting[0][1]}" if waiting else None
 
     def is_over(self, name: str) -> bool:
         """Whether the attempt of that name has ended, so that a session of it would be nobody's."""

@@ -50,9 +50,10 @@ class Pause:
 class Skip:
     """Somebody has a task not be run, if it has not begun by then."""
 
-    after: float | None
-    """Seconds after the job was submitted; `None`: while the task waits to be tried again."""
-    task: str
+    after: float
+    """Seconds after the job was submitted."""
+    task: str | None
+    """`None`: whichever is the first that waits to be tried again after that."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ def _pause(random: Random) -> Pause:
 
 def _skips(random: Random) -> tuple[Skip, ...]:
     tasks = random.sample(["t0", "t1", "t2"], random.randint(1, 2))
-    whens = [random.choice([0.5, 5, 15, None, None]) for _ in tasks]
-    return tuple(Skip(w and w * random.random(), task) for w, task in zip(whens, tasks, strict=True))
+    skips = [Skip(random.choice([0.5, 5, 15]) * random.random(), task) for task in tasks]
+    return (*skips, Skip(0, None)) if random.random() < 0.5 else tuple(skips)
 
 
 def _pipeline(random: Random, number: int, *, has_pool: bool) -> str:

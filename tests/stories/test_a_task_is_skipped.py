@@ -22,7 +22,7 @@ I = InstanceState  # noqa: E741
 
 
 async def skipped(engine: Engine, job: JobId, task: str) -> Skipped:
-    return await engine.database.run(lambda db: skip(db, engine.project, job, task, by="ada", now=SystemClock().now()))
+    return await engine.database.run(lambda db: skip(db, engine.project, job, task, by="ada"))
 
 
 async def test_what_follows_a_skipped_task_runs_when_the_rest_is_done(engine: Engine) -> None:

@@ -27,8 +27,6 @@ async def skip(
 
     Example: `fasttrack skip 5f3a09c1 upload`
     """
-    from datetime import UTC, datetime
-
     from fasttrack.workflow.control import resolve_job, skip_task
     from fasttrack.workflow.owner import local_caller
 
@@ -36,8 +34,8 @@ async def skip(
 
         async def work(db: Db) -> tuple[JobRecord, dict[str, Skipped]]:
             record = await resolve_job(db, bench.project, identifier)
-            caller, now = await local_caller(db, bench.by), datetime.now(UTC)
-            done = {t: await skip_task(db, caller, bench.project, record.id, t, now=now) for t in dict.fromkeys(tasks)}
+            caller = await local_caller(db, bench.by)
+            done = {t: await skip_task(db, caller, bench.project, record.id, t) for t in dict.fromkeys(tasks)}
             return record, done
 
         record, done = await bench.database.run(work)

@@ -107,7 +107,7 @@ class Skipped:
     """The jobs to look at: its own, and those that may go on because of it."""
 
 
-async def skip(db: Db, project: ProjectId, job: JobId, task: str, *, by: str, now: datetime) -> Skipped:
+async def skip(db: Db, project: ProjectId, job: JobId, task: str, *, by: str) -> Skipped:
     """Have a task of a job that goes on not be run. It counts as done, for this job and those that run it again.
 
     Its dependants go on as their `run_if` says, and the job's state follows. Repeatable: a task that is SKIPPED is left as
@@ -117,7 +117,7 @@ async def skip(db: Db, project: ProjectId, job: JobId, task: str, *, by: str, no
     :raises NotFound: the project has no such job, or the job no such task. :raises Conflict: the task has a session, or
         is over; or the job is being cancelled.
     """
-    decision = await _deciding(db, project, job, now)
+    decision = await _deciding(db, project, job)
     found = decision.snapshot.pipeline.by_name.get(task)
     if found is None:
         raise NotFound(f"job {job} has no task {task[:80]!r}")
@@ -149,13 +149,13 @@ async def skip(db: Db, project: ProjectId, job: JobId, task: str, *, by: str, no
     return Skipped(instance.id, before, frozenset(look_at))
 
 
-async def skip_task(db: Db, caller: Caller, project: ProjectId, job: JobId, task: str, *, now: datetime) -> Skipped:
+async def skip_task(db: Db, caller: Caller, project: ProjectId, job: JobId, task: str) -> Skipped:
     """`skip` in the name of the caller, written down in the audit log. Needs a transaction.
 
     :raises Forbidden: they may read the job, but not run in the project.
     """
     caller.require(Permission.RUN, project, what="job")
-    skipped = await skip(db, project, job, task, by=caller.name, now=now)
+    skipped = await skip(db, project, job, task, by=caller.name)
     if skipped.before is not InstanceState.SKIPPED:
         before, after = {"task": task, "state": skipped.before}, {"task": task, "state": InstanceState.SKIPPED}
         await record(
@@ -185,7 +185,7 @@ async def _set_paused(db: Db, project: ProjectId, name: str, *, paused: bool) ->
     return await make_due(db, pipeline=pipeline.id)
 
 
-async def _deciding(db: Db, project: ProjectId, job: JobId, now: datetime) -> JobDecision:
+async def _deciding(db: Db, project: ProjectId, job: JobId, now: datetime | None = None) -> JobDecision:
     """The job under its lock, with its open attempts, ready to be decided about."""
     locked = await lock_job(db, project, job)
     if locked is None:
@@ -196,7 +196,8 @@ async def _deciding(db: Db, project: ProjectId, job: JobId, now: datetime) -> Jo
     policy = EnginePolicy(site=locked.site or "", fence=timedelta(0))
     snapshot = JobSnapshot(locked, pipelines[locked.id], instances[locked.id], attempts[locked.id])
     # A caller whose clock is ahead must not make the job due only when the others' clocks have got there.
-    return JobDecision(snapshot, policy, min(now, await read_clock(db)), starts=False)
+    clock = await read_clock(db)
+    return JobDecision(snapshot, policy, clock if now is None else min(now, clock), starts=False)
 
 
 def _being(decision: JobDecision) -> str:

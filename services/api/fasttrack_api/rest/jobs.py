@@ -118,8 +118,7 @@ async def skip_task(call: OfCaller, job: AJob, task: ATask) -> models.TaskChange
 
     async def work(db: Db) -> tuple[UUID, control.Skipped]:
         project, found = await the_job(db, call, job, Permission.RUN)
-        now = call.parts.clock.now()
-        return found.id, await control.skip_task(db, call.caller, project, found.id, task, now=now)
+        return found.id, await control.skip_task(db, call.caller, project, found.id, task)
 
     job_id, skipped = await call.parts.database.run(work)
     await call.parts.doorbell.ring(skipped.look_at)

@@ -55,8 +55,7 @@ class TaskWrites:
 
         async def work(db: Db) -> tuple[InstanceListing, Skipped]:
             found = await _instance_for(db, context, input.task_instance_id)
-            now = context.parts.clock.now()
-            skipped = await skip_task(db, context.caller, found.project_id, found.job_id, found.name, now=now)
+            skipped = await skip_task(db, context.caller, found.project_id, found.job_id, found.name)
             return await _instance_for(db, context, input.task_instance_id), skipped
 
         done, errors = await tried(lambda: context.writing(work))
