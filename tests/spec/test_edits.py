@@ -181,6 +181,25 @@ def test_a_file_may_end_without_a_line_break() -> None:
     assert load(added).document.tasks[0] == load(text).document.tasks[0]
 
 
+def test_a_blank_line_between_tasks_does_not_become_part_of_a_text_that_keeps_them() -> None:
+    text = "name: x\ntasks:\n  - name: a\n    command: x\n\n  - name: b\n    command: |+\n      y\n"
+    added = apply(text, AddTask({"name": "c"})).text
+    assert added == f"{text}  - name: c\n"
+    assert load(added).document.tasks[1].command == "y\n"
+    last = text.replace("      y\n", "      y\n    skip: true\n\n") + "  - name: c\n"
+    shorter = apply(last, ChangeTask("b", {"skip": None}))
+    assert load(shorter.text).document.tasks[1].command == "y\n"
+
+
+def test_an_edit_that_says_nothing_new_writes_nothing_anew() -> None:
+    for text in (
+        "name: x\ntasks: [{name: a, command: x}]\n",
+        "name: x\nresources: {cpu: 1}\ntasks:\n- name: a\n  command: x\n",
+    ):
+        result = apply(text, ChangeTask("a", {"command": "x", "retry": None, "name": "a"}))
+        assert (result.text, result.rewritten) == (text, False)
+
+
 def test_lines_end_as_those_of_the_file_do() -> None:
     text = FILE.replace("\n", "\r\n")
     added = apply(text, AddTask({"name": "report", "command": "a\nb"})).text

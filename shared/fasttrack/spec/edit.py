@@ -22,7 +22,7 @@ from .dialects import is_of_prototype, normalise
 from .edit_file import Chunk, OpenFile, require_size
 from .edit_lines import canonical_order, patched
 from .edit_spans import CannotKeep
-from .edit_tree import Value, merged, says, tree_of
+from .edit_tree import Value, is_same, merged, says, tree_of
 from .edit_write import block_lines, file_text
 from .findings import Findings
 from .source import Node, read_tree
@@ -114,6 +114,7 @@ def apply(text: str, edit: Edit, root: Node | None = None) -> Edited:
     """
     file = OpenFile(text, root)
     change = _change_of(file, edit)
+    change.patches = {index: patch for index, patch in change.patches.items() if _is_news(file.tasks[index], patch)}
     if not change.patches and change.add is None and change.remove is None:
         return Edited(file.text, file.root, change.task, rewritten=False)
     if is_of_prototype(file.root):
@@ -170,6 +171,11 @@ def _change_of(file: OpenFile, edit: Edit) -> _Change:
             return _Change(task, patches)
 
 
+def _is_news(task: Node, patch: dict[str, Value]) -> bool:
+    old = tree_of(task)
+    return not is_same(merged(old, patch), old)
+
+
 def _edit_lines(file: OpenFile, change: _Change) -> None:
     if not file.tasks and change.add is not None:
         _begin_tasks(file, change.add[1])
@@ -200,11 +206,23 @@ def _add(file: OpenFile, lines: list[str], column: int, change: _Change) -> None
     else:
         text = patched(before.text, before.span, tree_of(file.tasks[index - 1]), {"name": tree["name"]})
     at = before.last
-    if len(file.tasks) > 1 and not lines[_top(file.chunk(lines, column, max(index - 1, 1)), lines, column) - 1].strip():
-        lines.insert(at, lines[0][len(lines[0].rstrip("\r")) :])  # tasks that are set apart stay so
+    if _stand_apart(file, lines, column, before, index - 1):
+        lines.insert(at, lines[0][len(lines[0].rstrip("\r")) :])
         file.move(index, 1)
         at += 1
     file.insert(lines, at, index, text, tree)
+
+
+def _stand_apart(file: OpenFile, lines: list[str], column: int, before: Chunk, index: int) -> bool:
+    """Whether a blank line comes behind a task: if the tasks have one between them, and it is no part of the text."""
+    if len(file.tasks) == 1:
+        return False
+    near = before if index else file.chunk(lines, column, 1)
+    if lines[_top(near, lines, column) - 1].strip():
+        return False
+    # What a `|+` block keeps are the blank lines behind it.
+    alone: Any = read_tree(f"{before.text}\n\n").value
+    return says(alone[0], tree_of(file.tasks[index]))
 
 
 def _remove(file: OpenFile, lines: list[str], column: int, index: int) -> None:

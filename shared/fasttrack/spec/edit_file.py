@@ -91,7 +91,7 @@ class OpenFile:
         :raises CannotKeep: the text does not mean it.
         """
         body = _as_others(lines, text)
-        self.tasks[index] = self._read(body, chunk.first, index, wanted)
+        self.tasks[index] = _item_of([*body, *_blank(lines, chunk.last)], chunk.first, index, wanted)
         lines[chunk.first : chunk.last] = body
         return len(body) - (chunk.last - chunk.first)
 
@@ -106,7 +106,7 @@ class OpenFile:
     def insert(self, lines: list[str], at: int, index: int, text: str, wanted: Value) -> None:
         """Put a task before line `at`, as the one with that index. :raises CannotKeep: the text does not mean it."""
         body = _as_others(lines, text)
-        new = self._read(body, at, index, wanted)
+        new = _item_of([*body, *_blank(lines, at)], at, index, wanted)
         lines[at:at] = body
         self.tasks.insert(index, new)
         self.move(index + 1, len(body), 1)
@@ -125,13 +125,6 @@ class OpenFile:
         require_size(self.text)
         if len(self.text) >= 2 * MAX_NODES and _count(self.root) > MAX_NODES:
             raise InvalidInput(f"the file would have more than {MAX_NODES:,} values; split the pipeline")
-
-    def _read(self, body: list[str], first: int, index: int, wanted: Value) -> Node:
-        read = _read_again("\n".join([*body, ""])).value
-        if not isinstance(read, list) or len(read) != 1 or not says(read[0], wanted):
-            raise CannotKeep
-        _relocate(read[0], first, index)
-        return read[0]
 
     def move(self, index: int, lines: int, places: int = 0) -> None:
         """The tasks from that index on, and what follows them, stand that many lines lower."""
@@ -188,6 +181,22 @@ def require_size(text: str) -> None:
         raise InvalidInput(
             f"the file would have more than {MAX_BYTES:,} bytes; move data out of it, or split the pipeline"
         )
+
+
+def _item_of(body: list[str], first: int, index: int, wanted: Value) -> Node:
+    read = _read_again("\n".join([*body, ""])).value
+    if not isinstance(read, list) or len(read) != 1 or not says(read[0], wanted):
+        raise CannotKeep
+    _relocate(read[0], first, index)
+    return read[0]
+
+
+def _blank(lines: list[str], at: int) -> list[str]:
+    """The blank lines from there on: a `|+` block would keep them."""
+    end = at
+    while end < len(lines) - 1 and not lines[end].strip():
+        end += 1
+    return lines[at:end]
 
 
 def _read_again(text: str) -> Node:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import yaml
-
-from .source import Path
 
 
 class CannotKeep(Exception):
@@ -42,7 +40,6 @@ class Entry:
 class _Open:
     span: Span
     key: tuple[str, Span] | None = None
-    path: Path = field(default=())
 
 
 def spans_of(text: str) -> Span:
