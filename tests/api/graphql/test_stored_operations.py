@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -286,7 +287,7 @@ async def test_a_token_for_stored_operations_runs_these_and_no_others(limited: P
 async def test_it_is_good_for_nothing_of_rest(limited: Program, app: FastAPI) -> None:
     paths = [p for p, item in app.openapi()["paths"].items() if "get" in item and p.startswith("/api/v1/")]
     assert len(paths) > 10
-    for path in [p.format(job="x", pipeline="x", number=1, project="default") for p in paths]:
+    for path in [re.sub(r"{\w+}", "1", p) for p in paths]:
         answer = await limited.client.get(path, headers=limited.headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "STORED_OPERATIONS_ONLY"), path
     written = await limited.client.put("/api/v1/secrets/A", json={"value": "x"}, headers=limited.headers)
