@@ -15,6 +15,8 @@ from fasttrack.db.pipelines import PipelineRecord, VersionRecord
 from fasttrack.domain.events import FeedEvent
 from fasttrack.ids import session_name
 from fasttrack.settings import Settings
+from fasttrack.storage import Outputs
+from fasttrack.storage.layout import Layout
 
 from .view.board import task_view
 from .view.colours import job_state, task_state
@@ -103,10 +105,7 @@ def outputs_of(task: InstanceRecord, job: JobRecord, settings: Settings) -> Path
     """Where the task's outputs are on this machine; `None` when its backend keeps them elsewhere, or it never ran."""
     if settings.backend != "local" or not task.attempt:
         return None
-    from fasttrack_scheduler.backends.base import Workspace
-    from fasttrack_scheduler.backends.local.folders import folders_of
-
-    return Path(folders_of(Workspace(job.pipeline_id, job.id, task.name), settings).outputs)
+    return Layout(settings.state_dir).folder(Outputs(job.pipeline_id, job.id, task.name))
 
 
 def event_json(event: FeedEvent) -> dict[str, Any]:

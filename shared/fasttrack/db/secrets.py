@@ -131,6 +131,16 @@ async def read_secrets(db: Db, box: SecretBox, project: ProjectId, names: Collec
     return {r["name"]: box.open(project, r["name"], r["ciphertext"]) for r in rows}
 
 
+async def secret_values(db: Db, box: SecretBox, project: ProjectId) -> list[str]:
+    """The values of all the project's secrets, to be looked for in what is shown; those of another key are left out."""
+    rows = await db.rows("SELECT name, ciphertext FROM secret WHERE project_id = $1 ORDER BY name", project)
+    values = []
+    for row in rows:
+        with suppress(Conflict):  # sealed with another key: no task of ours can have had it
+            values.append(box.open(project, row["name"], row["ciphertext"]))
+    return values
+
+
 async def missing_secrets(db: Db, project: ProjectId, names: Collection[str]) -> list[str]:
     """Which of these names the project has no secret for, sorted."""
     rows = await db.rows(

@@ -1,0 +1,129 @@
+"""What one attempt printed, as people may see it: masked, read from any byte, or followed until the attempt is over.
+
+Offsets are those of the bytes as they were written; masking changes no length. A page of a running attempt ends before
+what may turn out to be a secret, and the next one begins there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from .db import Db
+from .db.secrets import SecretBox, secret_values
+from .errors import Unavailable
+from .ids import ProjectId
+from .storage import LogChunk, LogPruned, LogSource, Masker
+
+PIECE = 64 * 1024
+"""Bytes that are read at once where nobody says otherwise."""
+_BLOCK = 256 * 1024
+
+
+async def read_masker(db: Db, box: SecretBox, project: ProjectId) -> Masker:
+    """Knows the project's secrets as they are now: ask when the attempt has begun, for it had those of then."""
+    return Masker(await secret_values(db, box, project))
+
+
+class MaskedLog:
+    """The output of one compute session."""
+
+    def __init__(self, source: LogSource, name: str, masker: Masker) -> None:
+        self._source = source
+        self._name = name
+        self._masker = masker
+
+    async def read(self, offset: int, limit: int) -> LogChunk:
+        """At most `limit` bytes from `offset` on. :raises Unavailable: the site cannot be asked."""
+        lead = min(offset, self._masker.reach)
+        raw = await self._source.logs(self._name, offset=offset - lead, limit=lead + limit + self._masker.reach)
+        if not self._masker.reach:
+            return raw
+        return await asyncio.to_thread(self._masked, raw, offset, lead, limit)
+
+    def _masked(self, raw: LogChunk, offset: int, lead: int, limit: int) -> LogChunk:
+        settled = len(raw.data) if raw.is_final else self._masker.settled(raw.data)
+        data = self._masker.mask(raw.data)[lead : min(lead + limit, max(settled, lead))]
+        reached = offset + len(data)
+        is_final = raw.is_final and reached >= raw.next_offset
+        return LogChunk(data, reached, is_final, raw.size)
+
+    async def end(self) -> LogChunk:
+        """How far it can be read at this moment, with no data. :raises Unavailable: the site cannot be asked."""
+        size = (await self._source.logs(self._name, offset=0, limit=0)).size or 0
+        last = await self.read(max(size - self._masker.reach, 0), self._masker.reach)
+        return LogChunk(b"", max(last.next_offset, 0), last.is_final, size)
+
+    async def begin_of_tail(self, lines: int, end: int) -> int:
+        """Where the last so many lines before `end` begin."""
+        if lines == 0:
+            return end
+        at, missing, is_last = end, lines, True
+        while at > 0:
+            start = max(at - _BLOCK, 0)
+            data = (await self._source.logs(self._name, offset=start, limit=at - start)).data
+            place = len(data)
+            if is_last and data.endswith(b"\n"):
+                place -= 1  # it ends the last line, and begins none
+            is_last = False
+            while (place := data.rfind(b"\n", 0, place)) >= 0:
+                missing -= 1
+                if missing == 0:
+                    return start + place + 1
+            at = start
+        return 0
+
+    async def is_gone(self) -> bool:
+        """Whether nothing of it is there any more, or yet: of an attempt that is over it says that it was pruned."""
+        chunk = await self._source.logs(self._name, offset=0, limit=1)
+        return not chunk.data and not chunk.is_final
+
+    async def require_kept(self) -> None:
+        """Pass if an attempt that is over has its output still. :raises LogPruned: it was removed."""
+        if await self.is_gone():
+            raise LogPruned(
+                "what this attempt printed is not kept any more: its job ended longer ago than FASTTRACK_RETENTION_LOGS_DAYS"
+            )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How one who follows waits."""
+
+    is_open: Callable[[], Awaitable[bool]]
+    """Whether the attempt still has, or may get, a session. May be asked often."""
+    rest: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Waits at most so many seconds; sooner if there is reason to look."""
+    shortest: float = 0.1
+    longest: float = 1.0
+
+
+async def followed(log: MaskedLog, offset: int, pace: Pace, *, piece: int = PIECE) -> AsyncIterator[LogChunk]:
+    """Everything from `offset` on, as it is written; the last chunk is final. Reads only as fast as it is asked.
+
+    Outlives its site being away for a while.
+    """
+    rest, was_over = pace.shortest, False
+    while True:
+        try:
+            chunk = await log.read(offset, piece)
+        except Unavailable:
+            await pace.rest(pace.longest)
+            continue
+        if chunk.data:
+            yield chunk
+            if chunk.is_final:
+                return
+            offset, rest = chunk.next_offset, pace.shortest
+            continue
+        if chunk.is_final or rest > pace.shortest:
+            # The attempt knows best: a session that is only being created may look like one that ended without a word,
+            # and one whose files are gone like one that runs. What it wrote last is read after it is known to be over.
+            is_over = not await pace.is_open()
+            if is_over and (chunk.is_final or was_over):
+                yield LogChunk(b"", offset, is_final=True)
+                return
+            was_over = is_over
+        await pace.rest(rest)
+        rest = min(rest * 1.5, pace.longest)

@@ -1,0 +1,148 @@
+"""The contract of whoever keeps what tasks print and write. A site's logs and files come through it, whoever asks.
+
+Every verb may be repeated. What a task wrote is hostile: names, links and special files are the store's to refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from ..errors import Conflict, NotFound
+from ..ids import JobId, PipelineId
+
+
+class FilesElsewhere(NotFound):
+    """These logs and files are kept at a site that this process cannot reach: ask the API that runs there."""
+
+    code = "FILES_ELSEWHERE"
+
+
+class LogPruned(NotFound):
+    """What this attempt printed is not kept any more."""
+
+    code = "LOG_PRUNED"
+
+
+class NotAFile(Conflict):
+    """A directory is not a file."""
+
+    code = "NOT_A_FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """A piece of a session's output."""
+
+    data: bytes
+    next_offset: int
+    """Where to read on."""
+    is_final: bool
+    """The session is over and nothing follows `next_offset`."""
+    size: int | None = field(default=None, compare=False)
+    """How many bytes there are at this moment, where the source knows."""
+
+
+class LogSource(Protocol):
+    """Keeps the output of compute sessions."""
+
+    async def logs(self, name: str, *, offset: int, limit: int) -> LogChunk:
+        """At most `limit` bytes of the session's output from byte `offset` on; empty if nothing is there yet.
+
+        An offset past the end gives an empty chunk, never an error. Readable while it runs and after it ended. Bytes
+        once told never change. :raises Unavailable: the site cannot be asked.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Vfroot:
+    """The folder of a pipeline, which outlives its jobs."""
+
+    pipeline_id: PipelineId
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What one task wrote in one job."""
+
+    pipeline_id: PipelineId
+    job_id: JobId
+    task: str
+
+
+Folder = Vfroot | Outputs
+"""A folder that a task sees, named by what it belongs to."""
+
+
+class EntryKind(StrEnum):
+    """What stands under a name."""
+
+    FILE = "FILE"
+    DIRECTORY = "DIRECTORY"
+    OTHER = "OTHER"  #: a link, a pipe, a device: it is listed, and never opened or followed
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a folder."""
+
+    name: str
+    kind: EntryKind
+    size: int
+    """Bytes of a file; 0 for anything else."""
+    modified_at: datetime
+    tag: str = ""
+    """Changes when the file does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a directory, by name."""
+
+    entries: list[Entry]
+    next: str | None
+    """The last name of the page if more follow."""
+
+
+class OpenFile(Protocol):
+    """A regular file that stays what it is while it is open, whatever happens to its name."""
+
+    entry: Entry
+
+    async def read(self, offset: int, limit: int) -> bytes:
+        """At most so many bytes from there on; empty at its end."""
+
+    async def close(self) -> None:
+        """Let it go. Safe to call twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file met on a walk through a folder, open: close it."""
+
+    path: str
+    """From where the walk began, with `/`."""
+    file: OpenFile
+
+
+class FileStore(Protocol):
+    """Keeps the folders of tasks. Paths are relative to the folder, with `/`; `""` is the folder itself.
+
+    :raises NotFound: there is no such file or directory, or the path leads through a link, or out of the folder.
+    :raises InvalidInput: the path is none.
+    """
+
+    async def list(self, folder: Folder, path: str, *, limit: int, after: str = "") -> Listing:
+        """A page of the directory, by name. A folder that no task has used yet is empty."""
+
+    async def open(self, folder: Folder, path: str) -> OpenFile:
+        """The file, to be read and closed. :raises NotAFile: it is a directory."""
+
+    def walk(self, folder: Folder, path: str) -> AsyncIterator[Found]:
+        """Every file below the directory, whatever is no file left out. :raises NotFound: there is no such directory."""
+
+    async def delete(self, folder: Folder, path: str) -> None:
+        """Remove the file, or the directory if it is empty. :raises Conflict: it is not."""
