@@ -9,7 +9,7 @@ from fasttrack.clock import SystemClock
 from fasttrack.db.jobs import InstanceRecord, JobRecord
 from fasttrack.errors import NotFound
 from fasttrack.ids import session_name
-from fasttrack.logs import MaskedLog, Pace, followed, read_masker
+from fasttrack.logs import MaskedLog, Pace, followed, load_maskers
 from fasttrack.storage import LogChunk
 from fasttrack_scheduler.backends import make_backend
 
@@ -60,7 +60,8 @@ class LogReader:
             offset = await log.begin_of_tail(tail, (await log.end()).next_offset)
         if follow:
             async for chunk in followed(log, offset, Pace(self._is_open), piece=_PIECE):
-                write(chunk.data, chunk.next_offset, chunk.is_final)
+                if chunk.data or chunk.is_final:
+                    write(chunk.data, chunk.next_offset, chunk.is_final)
             return
         chunk = LogChunk(b"", offset, is_final=False)
         while not chunk.is_final:
@@ -72,9 +73,9 @@ class LogReader:
 
     async def _log(self) -> MaskedLog:
         bench = self._bench
-        masker = await bench.database.run(lambda db: read_masker(db, bench.box, bench.project))
+        maskers = await bench.database.run(lambda db: load_maskers(db, bench.box, [bench.project]))
         source = make_backend(bench.settings.backend, bench.settings, SystemClock())
-        return MaskedLog(source, session_name(self._task.id, self._attempt), masker)
+        return MaskedLog(source, session_name(self._task.id, self._attempt), maskers[bench.project])
 
     async def _is_open(self) -> bool:
         await self._refresh()

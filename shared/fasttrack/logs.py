@@ -7,23 +7,49 @@ what may turn out to be a secret, and the next one begins there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import codecs
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
+from uuid import UUID
 
 from .db import Db
-from .db.secrets import SecretBox, secret_values
+from .db.secrets import SecretBox, load_secret_values
 from .errors import Unavailable
-from .ids import ProjectId
-from .storage import LogChunk, LogPruned, LogSource, Masker
+from .storage import LogChunk, LogSource, Masker
 
 PIECE = 64 * 1024
 """Bytes that are read at once where nobody says otherwise."""
 _BLOCK = 256 * 1024
 
 
-async def read_masker(db: Db, box: SecretBox, project: ProjectId) -> Masker:
-    """Knows the project's secrets as they are now: ask when the attempt has begun, for it had those of then."""
-    return Masker(await secret_values(db, box, project))
+@dataclass(frozen=True, slots=True)
+class TextChunk:
+    """A piece of a log as text. Offsets are in bytes."""
+
+    text: str
+    offset: int
+    next_offset: int
+    is_final: bool
+    """The attempt is over and nothing follows."""
+
+
+async def load_maskers(db: Db, box: SecretBox, projects: Collection[UUID]) -> dict[UUID, Masker]:
+    """Know the secrets of each of these projects as they are now: ask when an attempt has begun, for it had those of then."""
+    return {project: Masker(values) for project, values in (await load_secret_values(db, box, projects)).items()}
+
+
+class Characters:
+    """Turns chunks that follow one another into text, never with half a character."""
+
+    def __init__(self, offset: int) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._offset = offset
+
+    def read(self, chunk: LogChunk) -> TextChunk:
+        """The text up to the last whole character; what is no UTF-8 becomes U+FFFD."""
+        text = self._decoder.decode(chunk.data, final=chunk.is_final)
+        offset, self._offset = self._offset, chunk.next_offset - len(self._decoder.getstate()[0])
+        return TextChunk(text, offset, self._offset, chunk.is_final)
 
 
 class MaskedLog:
@@ -79,13 +105,6 @@ class MaskedLog:
         chunk = await self._source.logs(self._name, offset=0, limit=1)
         return not chunk.data and not chunk.is_final
 
-    async def require_kept(self) -> None:
-        """Pass if an attempt that is over has its output still. :raises LogPruned: it was removed."""
-        if await self.is_gone():
-            raise LogPruned(
-                "what this attempt printed is not kept any more: its job ended longer ago than FASTTRACK_RETENTION_LOGS_DAYS"
-            )
-
 
 @dataclass(frozen=True)
 class Pace:
@@ -97,6 +116,8 @@ class Pace:
     """Waits at most so many seconds; sooner if there is reason to look."""
     shortest: float = 0.1
     longest: float = 1.0
+    quiet: float = 15.0
+    """After so many seconds without a word an empty chunk says that it goes on."""
 
 
 async def followed(log: MaskedLog, offset: int, pace: Pace, *, piece: int = PIECE) -> AsyncIterator[LogChunk]:
@@ -105,7 +126,12 @@ async def followed(log: MaskedLog, offset: int, pace: Pace, *, piece: int = PIEC
     Outlives its site being away for a while.
     """
     rest, was_over = pace.shortest, False
+    loop = asyncio.get_running_loop()
+    told = loop.time()
     while True:
+        if loop.time() - told >= pace.quiet:
+            told = loop.time()
+            yield LogChunk(b"", offset, is_final=False)
         try:
             chunk = await log.read(offset, piece)
         except Unavailable:
@@ -115,7 +141,7 @@ async def followed(log: MaskedLog, offset: int, pace: Pace, *, piece: int = PIEC
             yield chunk
             if chunk.is_final:
                 return
-            offset, rest = chunk.next_offset, pace.shortest
+            offset, rest, told = chunk.next_offset, pace.shortest, loop.time()
             continue
         if chunk.is_final or rest > pace.shortest:
             # The attempt knows best: a session that is only being created may look like one that ended without a word,

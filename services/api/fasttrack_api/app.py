@@ -70,8 +70,13 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
                 "If-None-Match",
                 "Idempotency-Key",
                 "Last-Event-ID",
+                "Range",
+                "If-Range",
             ],
-            expose_headers=["ETag", "Location", "X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"],
+            expose_headers=[
+                *("ETag", "Location", "X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy", "Content-Range", "Accept-Ranges"),
+                *("Log-Attempt", "Log-Next-Offset", "Log-Is-Final"),
+            ],
             max_age=600,
         )
     app.add_middleware(Guard, settings=settings)

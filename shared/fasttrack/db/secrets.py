@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -131,14 +132,14 @@ async def read_secrets(db: Db, box: SecretBox, project: ProjectId, names: Collec
     return {r["name"]: box.open(project, r["name"], r["ciphertext"]) for r in rows}
 
 
-async def secret_values(db: Db, box: SecretBox, project: ProjectId) -> list[str]:
-    """The values of all the project's secrets, to be looked for in what is shown; those of another key are left out."""
-    rows = await db.rows("SELECT name, ciphertext FROM secret WHERE project_id = $1 ORDER BY name", project)
-    values = []
-    for row in rows:
+async def load_secret_values(db: Db, box: SecretBox, projects: Collection[UUID]) -> dict[UUID, list[str]]:
+    """The values of all secrets of these projects, to be looked for in what is shown; those of another key are left out."""
+    found: dict[UUID, list[str]] = {project: [] for project in projects}
+    sql = "SELECT project_id, name, ciphertext FROM secret WHERE project_id = ANY($1::uuid[]) ORDER BY project_id, name"
+    for project, name, sealed in await db.rows(sql, list(projects)):
         with suppress(Conflict):  # sealed with another key: no task of ours can have had it
-            values.append(box.open(project, row["name"], row["ciphertext"]))
-    return values
+            found[project].append(box.open(project, name, sealed))
+    return found
 
 
 async def missing_secrets(db: Db, project: ProjectId, names: Collection[str]) -> list[str]:

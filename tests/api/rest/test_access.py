@@ -50,6 +50,7 @@ NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
     ("GET", "/api/v1/jobs/{job}"): (R, {}),
     ("GET", "/api/v1/jobs/{job}/tasks"): (R, {}),
     ("POST", "/api/v1/jobs/{job}/tasks/{task}/skip"): (U, {}),
+    ("GET", "/api/v1/jobs/{job}/tasks/{task}/logs"): (R, {}),
     ("POST", "/api/v1/jobs/{job}/cancel"): (U, {}),
     ("POST", "/api/v1/jobs/{job}/pause"): (U, {}),
     ("POST", "/api/v1/jobs/{job}/resume"): (U, {}),

@@ -51,6 +51,8 @@ def _call_all(schema: Any, address: str, names: dict[str, str], mode: Generation
     def check(case: Case) -> None:
         nonlocal called
         called += 1
+        if isinstance(case.query, dict):
+            case.query.pop("follow", None)  # it would wait for a task that nobody runs
         response = case.call(base_url=address)
         case.validate_response(response, checks=CHECKS)
 
