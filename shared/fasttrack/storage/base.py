@@ -5,13 +5,15 @@ Every verb may be repeated. What a task wrote is hostile: names, links and speci
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
+from uuid import UUID
 
-from ..errors import Conflict, NotFound
+from ..errors import Conflict, FastTrackError, InvalidInput, NotFound
 from ..ids import JobId, PipelineId
 
 
@@ -25,6 +27,44 @@ class LogPruned(NotFound):
     """What this attempt printed is not kept any more."""
 
     code = "LOG_PRUNED"
+
+
+class OutputsPruned(NotFound):
+    """The outputs of this job are not kept any more."""
+
+    code = "OUTPUTS_PRUNED"
+
+
+class UploadBusy(Conflict):
+    """Another request is writing to this upload; wait until it is over, and ask for the offset."""
+
+    code = "UPLOAD_BUSY"
+    retryable = True
+
+
+class WrongOffset(Conflict):
+    """The upload is at another offset."""
+
+    code = "UPLOAD_OFFSET"
+
+
+class WrongChecksum(Conflict):
+    """What came is not what the checksum is of: nothing of it was kept; send it again."""
+
+    code = "UPLOAD_CHECKSUM"
+    retryable = True
+
+
+class TooLarge(InvalidInput):
+    """It is larger than what is taken."""
+
+    code = "TOO_LARGE"
+
+
+class NoRoom(FastTrackError):
+    """There is no room for it on the disk."""
+
+    code = "NO_ROOM"
 
 
 class NotAFile(Conflict):
@@ -141,8 +181,70 @@ class FileStore(Protocol):
     async def open(self, folder: Folder, path: str) -> OpenFile:
         """The file, to be read and closed. :raises NotAFile: it is a directory."""
 
-    def walk(self, folder: Folder, path: str) -> AsyncIterator[Found]:
-        """Every file below the directory, whatever is no file left out. :raises NotFound: there is no such directory."""
+    def walk(self, folder: Folder, path: str) -> AsyncGenerator[Found, None]:
+        """Every file below the directory, whatever is no file left out; close each, and the walk. :raises NotFound: there is no such directory."""
 
     async def delete(self, folder: Folder, path: str) -> None:
         """Remove the file, or the directory if it is empty. :raises Conflict: it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file on its way into a pipeline's vfroot."""
+
+    id: UUID
+    pipeline_id: PipelineId
+    path: str
+    """Where it is going to be."""
+    length: int
+    offset: int
+    """How many bytes are there: where to go on."""
+    by: UUID
+    """The account that began it."""
+    changed_at: datetime
+    """When something last came of it."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the file is in its place, whole."""
+        return self.offset == self.length
+
+
+class Appending(Protocol):
+    """An upload that is being written to."""
+
+    async def write(self, data: bytes) -> None:
+        """Add bytes. :raises TooLarge: they would be more than the upload was to have. :raises NoRoom: the disk is full."""
+
+
+class UploadStore(Protocol):
+    """Takes files in pieces. A file is seen in the vfroot when it is whole, and at once as a whole.
+
+    :raises NotFound: there is no such upload.
+    """
+
+    async def begin(self, upload: Upload, *, most: int) -> Upload:
+        """Take this one in, which has no bytes yet. One of no length is done at once.
+
+        :param most: uploads that may be unfinished in the pipeline at a time.
+        :raises Conflict: they are all taken, or its path is a directory. :raises NoRoom: the disk has no room for it.
+        """
+
+    async def look(self, pipeline: PipelineId, upload: UUID) -> Upload:
+        """How far it is."""
+
+    def append(
+        self, upload: Upload, offset: int, *, checksum: tuple[str, bytes] | None = None
+    ) -> AbstractAsyncContextManager[Appending]:
+        """Write from `offset` on while the block runs; when it is left without an error by the caller's fault what came
+        is kept, durably, and a file that is whole moves to its place.
+
+        :param checksum: the algorithm and the digest that what comes must have; else nothing of it is kept.
+        :raises WrongOffset: it is at another one. :raises UploadBusy: another writes. :raises WrongChecksum: it differs.
+        """
+
+    async def cancel(self, pipeline: PipelineId, upload: UUID) -> None:
+        """Drop it, and what came of it; a file that is in its place stays."""
+
+    async def sweep(self, *, unchanged_for: timedelta) -> int:
+        """Drop those of which nothing came for so long; how many."""

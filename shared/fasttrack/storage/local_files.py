@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from errno import EEXIST, ENOTEMPTY
@@ -34,7 +34,7 @@ class LocalFiles:
         parts = beneath.parts_of(path)
         return await asyncio.to_thread(self._open, folder, parts)
 
-    async def walk(self, folder: Folder, path: str) -> AsyncIterator[Found]:
+    async def walk(self, folder: Folder, path: str) -> AsyncGenerator[Found, None]:
         """As the contract says."""
         walking = self._walk(folder, beneath.parts_of(path))
         try:

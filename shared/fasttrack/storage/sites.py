@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..settings import Settings
-from .base import FilesElsewhere, FileStore, LogSource
+from .base import FilesElsewhere, FileStore, LogSource, UploadStore
 from .layout import Layout
 from .local_files import LocalFiles
 from .local_logs import LocalLogs
+from .uploads import LocalUploads
 
 _HERE = "the API of the machine with that state directory has them (FASTTRACK_STATE_DIR)"
 
@@ -19,6 +20,7 @@ class Site:
 
     logs: LogSource
     files: FileStore
+    uploads: UploadStore
 
 
 class Sites:
@@ -28,7 +30,7 @@ class Sites:
         self._layout = None
         if settings is not None and settings.backend == "local":
             self._layout = Layout(settings.state_dir)
-            self._local = Site(LocalLogs(self._layout.sessions), LocalFiles(self._layout))
+            self._local = Site(LocalLogs(self._layout.sessions), LocalFiles(self._layout), LocalUploads(self._layout))
 
     def of(self, site: str) -> Site:
         """That of a job. :raises FilesElsewhere: it is not reached from here."""

@@ -9,6 +9,7 @@ from . import (
     drafts,
     events,
     exports,
+    files,
     health,
     jobs,
     limits,
@@ -22,7 +23,10 @@ from . import (
     statistics,
     templates,
     tokens,
+    uploads,
 )
+
+sweeping = uploads.sweeping
 
 ROUTERS: tuple[APIRouter, ...] = (
     pipelines.router,
@@ -34,6 +38,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     templates.of_pipelines,
     jobs.router,
     logs.router,
+    files.router,
+    uploads.router,
     events.router,
     projects.router,
     limits.router,

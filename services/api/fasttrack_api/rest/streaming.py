@@ -27,10 +27,15 @@ class Source(Protocol):
 class Streamed(Response):
     """Sends what `follow` gives; lets a client go that has left, or that takes nothing."""
 
-    def __init__(self, source: Source, patience: float, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, source: Source, patience: float, headers: dict[str, str] | None = None, *, status: int = 200
+    ) -> None:
         """:param patience: seconds that a client may take nothing before it is let go."""
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no", **(headers or {})})
-        del self.headers["content-length"]
+        super().__init__(
+            status_code=status, headers={"cache-control": "no-store", "x-accel-buffering": "no", **(headers or {})}
+        )
+        if "Content-Length" not in (headers or {}):
+            del self.headers["content-length"]
         self._source = source
         self._patience = patience
         self._sending_since: float | None = None
@@ -53,7 +58,7 @@ class Streamed(Response):
             self._sending_since = None
 
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await self.follow(send_bytes)
             await send_bytes(b"", is_more=False)
         except asyncio.CancelledError:
