@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasttrack.logs import MaskedLog
+from fasttrack.logs import Characters, MaskedLog
 from fasttrack.storage import LogChunk, Masker
 
 
@@ -57,6 +57,19 @@ async def test_pieces_of_any_size_are_pieces_of_one_masked_text(text: bytes, siz
             source.is_over = len(source.text) == len(text)
     assert shown == whole
     assert len(whole) == len(text)
+
+
+@given(TEXTS | st.binary(max_size=40), st.lists(st.integers(4, 30), min_size=1, max_size=8))
+async def test_pages_of_text_have_whole_characters_and_are_the_whole(text: bytes, sizes: list[int]) -> None:
+    """Each page is read by itself, as by a client who asks for one after the other."""
+    log = MaskedLog(Written(text), "x", Masker(VALUES))
+    shown, at, turn, is_final = "", 0, 0, False
+    while not is_final:
+        page = Characters(at).read(await log.read(at, sizes[turn % len(sizes)]))
+        assert page.offset == at <= page.next_offset
+        shown, at, turn, is_final = shown + page.text, page.next_offset, turn + 1, page.is_final
+    assert shown == masked(VALUES, text).decode(errors="replace")
+    assert at == len(text)
 
 
 @given(TEXTS, st.integers(0, 200), st.integers(1, 100))

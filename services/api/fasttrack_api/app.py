@@ -75,7 +75,16 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
                 *("Tus-Resumable", "Upload-Length", "Upload-Offset", "Upload-Metadata", "Upload-Checksum"),
             ],
             expose_headers=[
-                *("ETag", "Location", "X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy", "Content-Range", "Accept-Ranges"),
+                *(
+                    "ETag",
+                    "Location",
+                    "X-Request-Id",
+                    "Retry-After",
+                    "RateLimit",
+                    "RateLimit-Policy",
+                    "Content-Range",
+                    "Accept-Ranges",
+                ),
                 *("Log-Attempt", "Log-Next-Offset", "Log-Is-Final"),
                 *("Tus-Resumable", "Tus-Version", "Tus-Max-Size", "Tus-Extension", "Tus-Checksum-Algorithm"),
                 *("Upload-Offset", "Upload-Length", "Upload-Expires"),

@@ -121,8 +121,11 @@ class EntryKind(StrEnum):
     """What stands under a name."""
 
     FILE = "FILE"
+    """A regular file."""
     DIRECTORY = "DIRECTORY"
-    OTHER = "OTHER"  #: a link, a pipe, a device: it is listed, and never opened or followed
+    """A directory."""
+    OTHER = "OTHER"
+    """A link, a pipe, a device: it is listed, and never opened or followed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,13 @@ from fasttrack.ids import JobId, ProjectId
 from fasttrack.settings import Settings
 from fasttrack_api.streams import closing
 from fasttrack_scheduler.backends import make_backend
+from tests.api.graphql.conftest import ask, statements
+from tests.api.streams.test_processes import processes
+from tests.api.streams.test_rest_events import Door
 from tests.engine import Engine
 from tests.factories import a_file
+
+__all__ = ["ask", "processes", "statements"]  # fixtures of others
 
 DATABASE_BOX = SecretBox(b"k" * 32)
 
@@ -95,3 +100,12 @@ def log(client: httpx.AsyncClient) -> Get:
         return await client.get(f"/api/v1/jobs/{job}/tasks/{task}/logs", params=params, headers=headers)
 
     return get
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Door:
+    """Decides who calls, over REST and for streams."""
+    made = Door()
+    monkeypatch.setattr("fasttrack_api.auth.caller_of", made)
+    monkeypatch.setattr("fasttrack_api.rest.reach.caller_of", made)
+    return made

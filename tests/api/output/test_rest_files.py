@@ -23,8 +23,7 @@ from fasttrack.settings import Settings
 from fasttrack.storage import Vfroot
 from fasttrack.storage.layout import Layout
 from tests.api.output.conftest import Machine
-from tests.api.output.test_rest_logs import Door, door  # noqa: F401
-from tests.api.streams.test_rest_events import eve
+from tests.api.streams.test_rest_events import Door, eve
 from tests.engine import Engine
 from tests.factories import a_file
 from tests.waiting import eventually
@@ -251,7 +250,7 @@ async def test_an_upload_belongs_to_who_began_it(
     client: httpx.AsyncClient,
     vfroot: Path,
     project: ProjectId,
-    door: Door,  # noqa: F811
+    door: Door,
 ) -> None:
     ada, bob = (Caller(UUID(int=n), "x", roles={project: Role.EDITOR}) for n in (1, 2))
     door.now = ada

@@ -240,14 +240,6 @@ async def test_foreign_and_unknown_logs_are_answered_alike(
     assert len(told) == 1
 
 
-@pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Door:
-    made = Door()
-    monkeypatch.setattr("fasttrack_api.auth.caller_of", made)
-    monkeypatch.setattr("fasttrack_api.rest.reach.caller_of", made)
-    return made
-
-
 @pytest.mark.parametrize("accept", ["text/plain", "text/event-stream"])
 async def test_one_whose_access_is_taken_away_is_told_nothing_more(
     machine: Machine, address: str, door: Door, app: FastAPI, tmp_path: Path, accept: str
