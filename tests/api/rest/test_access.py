@@ -157,7 +157,15 @@ async def a_world(database: Database, project: ProjectId) -> dict[str, str]:
     name = await database.run(lambda db: db.value("SELECT name FROM project WHERE id = $1", project))
     program = await people.service(name, "nightly")
     names |= {"account": str(program.id), "token": str((await people.token(program)).token.id), "domain": "research"}
-    return names | {"path": "x", "upload": str(new_id()), "number": "1", "scope": "pool", "name": "GPU", "task": "a", "project": str(project)}
+    return names | {
+        "path": "x",
+        "upload": str(new_id()),
+        "number": "1",
+        "scope": "pool",
+        "name": "GPU",
+        "task": "a",
+        "project": str(project),
+    }
 
 
 async def send(

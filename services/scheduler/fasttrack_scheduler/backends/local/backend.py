@@ -176,9 +176,9 @@ class LocalBackend:
         return await removal.in_thread(lambda stop: removal.forget_outputs(layout, jobs, dry_run=dry_run, stop=stop))
 
     async def forget_pipelines(self, pipelines: Sequence[PipelineId], *, dry_run: bool = False) -> Freed:
-        state = self._site.state
+        layout = self._site.layout
         return await removal.in_thread(
-            lambda stop: removal.forget_pipelines(state, pipelines, dry_run=dry_run, stop=stop)
+            lambda stop: removal.forget_pipelines(layout, pipelines, dry_run=dry_run, stop=stop)
         )
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

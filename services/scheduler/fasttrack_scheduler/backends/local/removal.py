@@ -61,11 +61,11 @@ def forget_outputs(layout: Layout, jobs: Sequence[tuple[PipelineId, JobId]], *, 
     return freed
 
 
-def forget_pipelines(state: Path, pipelines: Sequence[PipelineId], *, dry_run: bool, stop: Event) -> Freed:
+def forget_pipelines(layout: Layout, pipelines: Sequence[PipelineId], *, dry_run: bool, stop: Event) -> Freed:
     """Remove all folders of these pipelines."""
     freed = Freed()
     for pipeline in pipelines:
-        path = str(state / "pipelines" / str(pipeline))
+        path = str(layout.pipeline(pipeline))
         freed += _forget(path, f"folders of pipeline {pipeline}", dry_run=dry_run, stop=stop)
     return freed
 
