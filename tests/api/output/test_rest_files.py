@@ -50,6 +50,7 @@ def vfroot(pipeline: PipelineId, settings: Settings) -> Path:
 
 FILES = "/api/v1/pipelines/demo/vfroot"
 UPLOADS = "/api/v1/pipelines/demo/uploads"
+NO_UPLOAD = UUID(int=9)
 
 
 async def test_outputs_of_a_task_are_listed_and_downloaded(machine: Machine, client: httpx.AsyncClient) -> None:
@@ -204,8 +205,8 @@ async def test_a_client_of_the_tus_protocol_uploads_asks_and_goes_on(
         ("POST", f"{UPLOADS}?path=../x", {"upload-length": "1"}, 422, "path"),
         ("POST", UPLOADS, {"upload-length": "1", "upload-metadata": "path ***"}, 422, "base64"),
         ("POST", f"{UPLOADS}?path=x", {"upload-length": "1", "tus-resumable": "0.2.2"}, 412, "1.0.0"),
-        ("PATCH", f"{UPLOADS}/{uuid4()}", {**OCTETS, "upload-offset": "0"}, 404, "no upload"),
-        ("PATCH", f"{UPLOADS}/{uuid4()}", {"content-type": "text/plain", "upload-offset": "0"}, 415, "offset"),
+        ("PATCH", f"{UPLOADS}/{NO_UPLOAD}", {**OCTETS, "upload-offset": "0"}, 404, "no upload"),
+        ("PATCH", f"{UPLOADS}/{NO_UPLOAD}", {"content-type": "text/plain", "upload-offset": "0"}, 415, "offset"),
         ("PATCH", f"{UPLOADS}/x", {**OCTETS, "upload-offset": "0"}, 422, "upload"),
     ],
 )
