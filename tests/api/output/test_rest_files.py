@@ -22,6 +22,7 @@ from fasttrack.ids import PipelineId, ProjectId
 from fasttrack.settings import Settings
 from fasttrack.storage import Vfroot
 from fasttrack.storage.layout import Layout
+from fasttrack_api.rest import sweeping
 from tests.api.output.conftest import Machine
 from tests.api.streams.test_rest_events import Door, eve
 from tests.engine import Engine
@@ -300,3 +301,17 @@ async def test_where_no_backend_has_run_the_folders_are_elsewhere(
     empty = await client.get(f"/api/v1/jobs/{job}/tasks/a/outputs")
     assert (empty.status_code, empty.json()["items"]) == (200, [])
     assert not (settings.state_dir / "pipelines").exists()
+
+
+async def test_uploads_that_nothing_came_of_are_dropped_by_the_running_api(
+    client: httpx.AsyncClient, vfroot: Path, app: FastAPI
+) -> None:
+    for path in ("old", "fresh"):
+        await client.post(f"{UPLOADS}?path={path}", headers={"upload-length": "1"})
+    uploads = vfroot.parent / "uploads"
+    [old] = [p for p in uploads.iterdir() if b'"old"' in (p / "info").read_bytes()]
+    for place in (old / "data", old):
+        os.utime(place, (1, 1))
+    async with sweeping(app.state.parts):
+        await eventually(lambda: not old.exists())
+    assert len(list(uploads.iterdir())) == 1
