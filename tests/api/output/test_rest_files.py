@@ -154,7 +154,7 @@ async def test_a_file_is_put_replaced_and_deleted_and_the_audit_log_has_it(
         rows = await db.rows("SELECT action, coalesce(after, before)->>'path' AS path FROM audit_entry ORDER BY id")
     told = [(r["action"], r["path"]) for r in rows if r["action"].startswith("file.")]
     assert told == [
-        ("file.upload", "data/train.csv"), ("file.upload", "data/train.csv"), ("file.delete", "data"),
+        ("file.put", "data/train.csv"), ("file.put", "data/train.csv"), ("file.delete", "data"),
         ("file.delete", "data/train.csv"),
     ]  # fmt: skip
 

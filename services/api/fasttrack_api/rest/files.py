@@ -136,7 +136,7 @@ async def read_vfroot(
 
 
 @router.delete("/pipelines/{pipeline}/vfroot/{path:path}", summary="Delete a pipeline's file", status_code=204)
-async def delete_vfroot(call: OfCaller, pipeline: APipeline, path: APath, project: InProject = None) -> Response:
+async def delete_file(call: OfCaller, pipeline: APipeline, path: APath, project: InProject = None) -> Response:
     """Remove a file of `/pipeline/vfroot`, or a directory that is empty. A running task that has it open keeps it."""
     place = await _vfroot(call, pipeline, project, Permission.EDIT)
     await place.require(path)

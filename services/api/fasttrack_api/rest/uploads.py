@@ -79,7 +79,7 @@ async def put_file(
     length = request.headers.get("content-length")
     if length is None:
         raise HTTPException(411, "this address needs the header Content-Length")
-    store, upload = await _begin(call, pipeline, project, path, int(length))
+    store, upload = await _begin(call, "file.put", pipeline, project, path, int(length))
     try:
         done = _model(upload) if upload.is_done else await _append(store, upload, 0, None, request)
     except BaseException:
@@ -128,7 +128,7 @@ async def begin_upload(
     What is not finished is dropped a day after something last came of it (`Upload-Expires`).
     """
     _require_version(version)
-    _, upload = await _begin(call, pipeline, project, _path(path, metadata), length)
+    _, upload = await _begin(call, "upload.begin", pipeline, project, _path(path, metadata), length)
     response.headers["Location"] = f"/api/v1/pipelines/{upload.pipeline_id}/uploads/{upload.id}"
     response.headers.update(_told(call, upload))
     return _model(upload)
@@ -140,7 +140,7 @@ async def ask_upload(
 ) -> Response:
     """`Upload-Offset` is where to go on; equal to `Upload-Length`, the file is in its place."""
     _require_version(version)
-    _, found = await _find(call, pipeline, project, upload)
+    _, found, _ = await _find(call, pipeline, project, upload)
     return Response(status_code=200, headers=_told(call, found) | {"Upload-Length": str(found.length)})
 
 
@@ -184,8 +184,10 @@ async def append_to_upload(
     _require_version(version)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _OFFSET:
         raise HTTPException(415, f"this address takes a body of {_OFFSET}")
-    store, found = await _find(call, pipeline, project, upload)
+    store, found, where = await _find(call, pipeline, project, upload)
     done = await _append(store, found, offset, _checksum(checksum), request)
+    if done.is_done:
+        await _write_down(call, where, "upload.finish", found)
     return Response(status_code=204, headers=_tus() | {"Upload-Offset": str(done.offset)})
 
 
@@ -195,7 +197,8 @@ async def cancel_upload(
 ) -> Response:
     """Drop what came of it. A file that is in its place stays."""
     _require_version(version)
-    store, found = await _find(call, pipeline, project, upload)
+    store, found, where = await _find(call, pipeline, project, upload)
+    await _write_down(call, where, "upload.cancel", found)
     await store.cancel(found.pipeline_id, found.id)
     return Response(status_code=204, headers=_tus())
 
@@ -225,7 +228,9 @@ async def _sweep(parts: Parts) -> None:
         await asyncio.sleep(min(expiry.total_seconds() / 4, 3600))
 
 
-async def _begin(call: Call, pipeline: str, project: str | None, path: str, length: int) -> tuple[UploadStore, Upload]:
+async def _begin(
+    call: Call, action: str, pipeline: str, project: str | None, path: str, length: int
+) -> tuple[UploadStore, Upload]:
     settings = call.parts.settings
     where, found = await _editable(call, pipeline, project)
     store = call.parts.sites.own().uploads
@@ -234,33 +239,37 @@ async def _begin(call: Call, pipeline: str, project: str | None, path: str, leng
     now = call.parts.clock.now()
     upload = Upload(uuid4(), found, path, length, 0, call.caller.account_id, now)
 
-    async def work(db: Db) -> None:
-        await record(
-            db,
-            call.caller,
-            "file.upload",
-            object_kind="pipeline",
-            object_id=found,
-            project=where,
-            after={"path": path, "bytes": length, "upload_id": upload.id},
-        )
-
     begun = await store.begin(upload, most=settings.upload_limit)
     try:
-        await call.parts.database.run(work)
+        await _write_down(call, where, action, upload)
     except BaseException:
         await store.cancel(found, upload.id)
         raise
     return store, begun
 
 
-async def _find(call: Call, pipeline: str, project: str | None, upload: UUID) -> tuple[UploadStore, Upload]:
-    _, found = await _editable(call, pipeline, project)
+async def _write_down(call: Call, project: ProjectId, action: str, upload: Upload) -> None:
+    async def work(db: Db) -> None:
+        await record(
+            db,
+            call.caller,
+            action,
+            object_kind="pipeline",
+            object_id=upload.pipeline_id,
+            project=project,
+            after={"path": upload.path, "bytes": upload.length, "upload_id": upload.id},
+        )
+
+    await call.parts.database.run(work)
+
+
+async def _find(call: Call, pipeline: str, project: str | None, upload: UUID) -> tuple[UploadStore, Upload, ProjectId]:
+    where, found = await _editable(call, pipeline, project)
     store = call.parts.sites.own().uploads
     known = await store.look(found, upload)
     if known.by != call.caller.account_id:
         raise NotFound(f"there is no upload {upload}; one that nothing came of is dropped after a while")
-    return store, known
+    return store, known, where
 
 
 async def _editable(call: Call, pipeline: str, project: str | None) -> tuple[ProjectId, PipelineId]:
