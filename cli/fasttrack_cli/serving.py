@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fasttrack.clock import SystemClock
 from fasttrack.db import migrate
 from fasttrack.settings import Settings
+from fasttrack.storage import Sites
 from fasttrack.workflow.owner import owner_token
 from fasttrack_api.app import create_app
 from fasttrack_api.parts import Parts, opened
@@ -36,7 +37,7 @@ async def serving_beside(call: Invocation, bench: Workbench) -> AsyncIterator[st
         yield None
         return
     address = address_of(listening)
-    parts = Parts(settings, bench.database, bench.doorbell, bench.box, SystemClock())
+    parts = Parts(settings, bench.database, bench.doorbell, bench.box, SystemClock(), sites=Sites(settings))
     app = create_app(settings, given=parts)
     if settings.is_embedded:
         await owner_token(settings, bench.database)

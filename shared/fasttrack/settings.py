@@ -198,6 +198,17 @@ class Settings(BaseSettings):
     api_metrics_token: SecretStr | None = None
     """Who asks for /metrics from elsewhere than loopback sends it as a bearer token; unset is loopback only."""
 
+    upload_file_limit: int = Field(default=16 * 1024**3, ge=1024, le=2**50)
+    """Bytes that one uploaded file may have."""
+    upload_limit: int = Field(default=100, ge=1, le=100_000)
+    """Uploads into one pipeline that may be unfinished at a time."""
+    upload_expiry: Annotated[Seconds, Field(ge=timedelta(seconds=1))] = timedelta(days=1)
+    """An unfinished upload of which nothing came for this long is dropped."""
+    archive_byte_limit: int = Field(default=16 * 1024**3, ge=1024, le=2**50)
+    """Bytes of files that are taken into one archive of a folder."""
+    archive_file_limit: int = Field(default=100_000, ge=1, le=10_000_000)
+    """Files that are taken into one archive of a folder."""
+
     stream_bookmark_interval: Annotated[Seconds, Field(ge=timedelta(seconds=0.05))] = timedelta(seconds=15)
     """A stream that is quiet tells its cursor this often."""
     stream_access_interval: Annotated[Seconds, Field(ge=timedelta(seconds=0.05), le=timedelta(seconds=4))] = timedelta(

@@ -13,6 +13,7 @@ from fasttrack.db import Database
 from fasttrack.db.secrets import SecretBox
 from fasttrack.doorbell import Doorbell
 from fasttrack.settings import Settings
+from fasttrack.storage import Sites
 from fasttrack_api.app import create_app
 from fasttrack_api.parts import Parts
 from tests.serving import served
@@ -21,7 +22,7 @@ from tests.serving import served
 @pytest.fixture
 def app(settings: Settings, database: Database, doorbell: Doorbell) -> FastAPI:
     """The application, on the parts of this test."""
-    parts = Parts(settings, database, doorbell, SecretBox(b"k" * 32), SystemClock())
+    parts = Parts(settings, database, doorbell, SecretBox(b"k" * 32), SystemClock(), sites=Sites(settings))
     made = create_app(settings, given=parts)
     made.state.parts = parts  # no lifespan without a server
     return made

@@ -11,10 +11,10 @@ from fasttrack.clock import SystemClock
 from fasttrack.domain.states import FailureClass
 from fasttrack.errors import InvalidInput
 from fasttrack.settings import Settings
+from fasttrack.storage import LogChunk
 from fasttrack_scheduler.backends import BACKENDS, make_backend
 from fasttrack_scheduler.backends.base import (
     Freed,
-    LogChunk,
     SessionBackend,
     SessionRefused,
     SessionStatus,
@@ -233,6 +233,7 @@ async def test_output_is_read_after_the_end(site: TestSite, backend: SessionBack
     assert await backend.logs(spec.name, offset=0, limit=5) == LogChunk(b"hello", 5, False)
     assert await backend.logs(spec.name, offset=5, limit=100) == LogChunk(b" world", 11, True)
     assert await backend.logs(spec.name, offset=5000, limit=100) == LogChunk(b"", 5000, True)
+    assert (await backend.logs(spec.name, offset=0, limit=0)).size == 11
 
 
 async def test_events_name_what_changed(site: TestSite, backend: SessionBackend) -> None:

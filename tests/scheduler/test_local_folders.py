@@ -17,6 +17,8 @@ import pytest
 from fasttrack.domain.pipeline import Mount
 from fasttrack.domain.states import FailureClass
 from fasttrack.ids import JobId, PipelineId, new_id
+from fasttrack.storage import layout
+from fasttrack.storage.layout import as_file_name
 from fasttrack_scheduler.backends.base import (
     Input,
     SessionBackendUnavailable,
@@ -28,7 +30,7 @@ from fasttrack_scheduler.backends.base import (
 )
 from fasttrack_scheduler.backends.local import removal, sandbox, watch
 from fasttrack_scheduler.backends.local.backend import LocalBackend
-from fasttrack_scheduler.backends.local.folders import Folders, as_file_name
+from fasttrack_scheduler.backends.local.folders import Folders
 from fasttrack_scheduler.backends.local.sandbox import find_sandbox
 from tests.contracts.conftest import LocalTestSite, make_spec
 from tests.waiting import eventually
@@ -193,7 +195,7 @@ async def test_scratch_is_removed(backend: LocalBackend) -> None:
 
 
 async def test_long_output_is_cut_and_says_so(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "LOG_CAP", 10)
+    monkeypatch.setattr(layout, "LOG_CAP", 10)
     await run_and_check_cut(backend)
 
 
@@ -320,7 +322,7 @@ async def test_a_removal_ends_soon_when_it_is_cancelled(backend: LocalBackend, s
     stop = Event()
     stop.set()
     with pytest.raises(removal.Stopped):
-        removal.forget_outputs(site.settings.state_dir, [job], dry_run=False, stop=stop)
+        removal.forget_outputs(layout.Layout(site.settings.state_dir), [job], dry_run=False, stop=stop)
     assert site.has_outputs(spec.workspace)
 
 

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from fasttrack.domain.states import FailureClass
-from fasttrack_scheduler.backends.base import LogChunk, Observation, SessionRefused, SessionSpec, SessionStatus
+from fasttrack.storage import LogChunk
+from fasttrack_scheduler.backends.base import Observation, SessionRefused, SessionSpec, SessionStatus
 
 Status = SessionStatus
 

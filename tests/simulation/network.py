@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from fasttrack.domain.resources import Slots
-from fasttrack_scheduler.backends.base import LogChunk, Observation, SessionBackendUnavailable, SessionSpec
+from fasttrack.storage import LogChunk
+from fasttrack_scheduler.backends.base import Observation, SessionBackendUnavailable, SessionSpec
 
 from .cluster import Cluster, NameTaken, Session
 from .faults import FENCE

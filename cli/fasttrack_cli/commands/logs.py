@@ -25,8 +25,8 @@ async def logs(
 ) -> int:
     """Print what a task wrote to its output, while it runs or after it ended.
 
-    Values of the project's secrets that appear in it are replaced by `***`: those of at least 8 characters, also in
-    base64 and percent-encoded.
+    Values of the project's secrets that appear in it are shown as `*`, each byte as one: those of at least 8 characters,
+    also in base64 and percent-encoded.
 
     With `--json` one object per piece: `text`, `next_offset` (to read on later with `--offset`) and `is_final`.
 

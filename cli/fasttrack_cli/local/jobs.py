@@ -18,10 +18,10 @@ from fasttrack.domain.states import JobState
 from fasttrack.errors import NotFound
 from fasttrack.ids import JobId, ProjectId
 from fasttrack.settings import Settings
+from fasttrack.storage import Outputs
+from fasttrack.storage.layout import Layout
 from fasttrack.workflow import control, writes
 from fasttrack.workflow.versions import CompiledVersions
-from fasttrack_scheduler.backends.base import Workspace
-from fasttrack_scheduler.backends.local.folders import folders_of
 
 from ..lookup import require_pipeline
 from ..store import Board, Changed, FromFile, FromVersion, Job, Rerun, RunRequest, Start, Task, as_told
@@ -182,4 +182,4 @@ class LocalJobs:
 def _outputs_of(task: InstanceRecord, job: JobRecord, settings: Settings) -> Path | None:
     if settings.backend != "local" or not task.attempt:
         return None
-    return Path(folders_of(Workspace(job.pipeline_id, job.id, task.name), settings).outputs)
+    return Layout(settings.state_dir).folder(Outputs(job.pipeline_id, job.id, task.name))

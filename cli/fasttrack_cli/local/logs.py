@@ -33,6 +33,6 @@ class LocalLogs:
         async with self._bench.database.transaction() as db:
             job = await resolve_job(db, self._bench.project, text)
             instance = await require_task(db, job, task)
-        reader = await LogReader.of(self._bench, job, instance, attempt=attempt)
+        reader = LogReader.of(self._bench, job, instance, attempt=attempt)
         await reader.read(write, offset=offset, tail=tail, follow=follow)
         return reader.notes

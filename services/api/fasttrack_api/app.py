@@ -32,12 +32,12 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if given is not None:
             app.state.parts = given
-            async with auth.running(given), streams.closing(app):
+            async with auth.running(given), streams.closing(app), rest.sweeping(given):
                 yield
             return
         async with parts.opened(settings) as own:
             app.state.parts = own
-            async with auth.running(own), streams.closing(app):
+            async with auth.running(own), streams.closing(app), rest.sweeping(own):
                 yield
 
     app = FastAPI(
@@ -62,7 +62,7 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
         app.add_middleware(
             CrossOrigin,
             allow_origins=settings.api_cors_origins,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=[
                 "Authorization",
                 "Content-Type",
@@ -70,8 +70,25 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
                 "If-None-Match",
                 "Idempotency-Key",
                 "Last-Event-ID",
+                "Range",
+                "If-Range",
+                *("Tus-Resumable", "Upload-Length", "Upload-Offset", "Upload-Metadata", "Upload-Checksum"),
             ],
-            expose_headers=["ETag", "Location", "X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"],
+            expose_headers=[
+                *(
+                    "ETag",
+                    "Location",
+                    "X-Request-Id",
+                    "Retry-After",
+                    "RateLimit",
+                    "RateLimit-Policy",
+                    "Content-Range",
+                    "Accept-Ranges",
+                ),
+                *("Log-Attempt", "Log-Next-Offset", "Log-Is-Final"),
+                *("Tus-Resumable", "Tus-Version", "Tus-Max-Size", "Tus-Extension", "Tus-Checksum-Algorithm"),
+                *("Upload-Offset", "Upload-Length", "Upload-Expires"),
+            ],
             max_age=600,
         )
     app.add_middleware(Guard, settings=settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -18,6 +19,7 @@ from .problems import problem
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _MOST_URL = 8192
+_UPLOAD = re.compile(r"/api/v1/pipelines/[^/]+/(uploads/[^/]+|vfroot/.+)", re.DOTALL)
 
 
 class Guard:
@@ -41,7 +43,7 @@ class Guard:
         refusal = self._refusal(scope, Headers(scope=scope))
         if refusal is None:
             if scope["type"] == "http":
-                receive = self._bounded(receive, Headers(scope=scope))
+                receive = self._bounded(receive, scope, Headers(scope=scope))
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1][:120]})  # before it is accepted
@@ -63,7 +65,7 @@ class Guard:
         if is_unsafe and not self._is_ours(headers, host):
             return 403, "pages of this origin may not call the API; add the origin to FASTTRACK_API_CORS_ORIGINS"
         if scope["type"] == "http":
-            return self._refused_size(headers)
+            return _refused_size(headers, self._limit(scope))
         return None
 
     def _is_ours(self, headers: Headers, host: str) -> bool:
@@ -72,27 +74,26 @@ class Guard:
             return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
         return origin in self._origins or urlsplit(origin).netloc == host != ""
 
-    def _refused_size(self, headers: Headers) -> tuple[int, str] | None:
-        length = headers.get("content-length")
-        limit = self._settings.api_body_limit
-        if length is not None and not (length.isascii() and length.isdigit()):
-            return 400, "the header Content-Length is not a number"
-        if length is not None and (len(length) > 15 or int(length) > limit):
-            return 413, _too_large(limit)
-        return None
+    def _limit(self, scope: Scope) -> int:
+        """Bytes that the body may have."""
+        return self._settings.upload_file_limit if _is_upload(scope) else self._settings.api_body_limit
 
-    def _bounded(self, receive: Receive, headers: Headers) -> Receive:
-        """Messages of the body, until there are too many bytes of it or they take too long."""
+    def _bounded(self, receive: Receive, scope: Scope, headers: Headers) -> Receive:
+        """Messages of the body, until there are too many bytes of it or they take too long.
+
+        A file may take long as a whole, as long as something comes of it.
+        """
         if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
             return receive
-        limit = self._settings.api_body_limit
+        limit = self._limit(scope)
+        is_upload = _is_upload(scope)
         seconds = self._settings.api_request_timeout.total_seconds()
         until = asyncio.get_running_loop().time() + seconds
         taken = 0
         is_whole = False
 
         async def bounded() -> Message:
-            nonlocal taken, is_whole
+            nonlocal taken, is_whole, until
             if is_whole:
                 return await receive()  # waits for the client to leave, however long the answer takes
             try:
@@ -103,6 +104,8 @@ class Guard:
                     408, f"the body did not arrive within {seconds:g} s", {"Connection": "close"}
                 ) from None
             taken += len(message.get("body", b""))
+            if is_upload:
+                until = asyncio.get_running_loop().time() + seconds
             if taken > limit:
                 raise HTTPException(413, _too_large(limit), {"Connection": "close"})
             is_whole = not message.get("more_body", False)
@@ -123,6 +126,19 @@ class CrossOrigin(CORSMiddleware):
         said = bytes(answer.body).decode().removeprefix("Disallowed CORS ")
         detail = f"pages may not call the API like this ({said}); origins are those of FASTTRACK_API_CORS_ORIGINS"
         return problem(answer.status_code, "CORS_REFUSED", detail, headers=kept)
+
+
+def _is_upload(scope: Scope) -> bool:
+    return scope["method"] in ("PUT", "PATCH") and _UPLOAD.fullmatch(scope["path"]) is not None
+
+
+def _refused_size(headers: Headers, limit: int) -> tuple[int, str] | None:
+    length = headers.get("content-length")
+    if length is not None and not (length.isascii() and length.isdigit()):
+        return 400, "the header Content-Length is not a number"
+    if length is not None and (len(length) > 15 or int(length) > limit):
+        return 413, _too_large(limit)
+    return None
 
 
 def _too_large(limit: int) -> str:

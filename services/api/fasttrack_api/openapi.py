@@ -23,6 +23,7 @@ What is not yours to see answers as what is not there: 404.
 _TAGS = [
     {"name": "pipelines", "description": "Pipelines and their versions, as JSON and as the YAML they are written in."},
     {"name": "jobs", "description": "Runs of pipelines, and what can be done to them."},
+    {"name": "logs and files", "description": "What tasks print and write, and what is put into a pipeline's folder."},
     {"name": "templates", "description": "What pipelines can be made from, and offering a version of one."},
     {"name": "projects", "description": "What pipelines, jobs and secrets belong to."},
     {"name": "limits", "description": "How many tasks may have a session at once."},
@@ -95,6 +96,9 @@ _ANY = {
 }
 
 
+_PROBLEM_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """The description of what is served below `/api/v1`, and of health and metrics. Made once."""
     if app.openapi_schema is not None:
@@ -133,15 +137,12 @@ def _with_problems(path: str, operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     answers.pop("422", None)
     open_to_all = path in ("/healthz", "/readyz")
+    for status, answer in answers.items():
+        if status >= "400":
+            answer.setdefault("content", _PROBLEM_CONTENT)
     for status, text in _ANY.items():
         if status in ("412", "415", "413") and "requestBody" not in operation:
             continue
         if open_to_all and status in ("401", "403", "404", "409", "429"):
             continue
-        answers.setdefault(
-            status,
-            {
-                "description": text,
-                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            },
-        )
+        answers.setdefault(status, {"description": text, "content": _PROBLEM_CONTENT})

@@ -15,6 +15,7 @@ from fasttrack.db.secrets import SecretBox
 from fasttrack.doorbell import Doorbell
 from fasttrack.errors import InvalidInput
 from fasttrack.settings import Settings
+from fasttrack.storage import Sites
 from fasttrack.workflow.versions import CompiledVersions
 
 
@@ -31,6 +32,8 @@ class Parts:
     """What a layer above keeps as long as the process lives, by its type."""
     versions: CompiledVersions = field(default_factory=lambda: CompiledVersions(defer=True))
     """Compiled versions; those that are not at hand are compiled with no transaction open."""
+    sites: Sites = field(default_factory=Sites)
+    """Where logs and files of jobs are read; none is reached unless it is given."""
 
     @classmethod
     def of(cls, connection: HTTPConnection) -> Parts:
@@ -52,7 +55,9 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
     database = connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
     doorbell = Doorbell(settings.redis_url.get_secret_value())
     try:
-        yield Parts(settings, database, doorbell, SecretBox.from_settings(settings), SystemClock())
+        yield Parts(
+            settings, database, doorbell, SecretBox.from_settings(settings), SystemClock(), sites=Sites(settings)
+        )
     finally:
         await doorbell.close()
         await database.close()

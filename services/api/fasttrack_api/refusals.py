@@ -47,6 +47,7 @@ _ACTIONS = {
     "put_pipeline_draft": "draft.save",
     "delete_pipeline_draft": "draft.discard",
     "publish_draft": "pipeline.publish",
+    "append_to_upload": "upload.finish",
     "move_task": "draft.move_tasks",
     **{
         change: f"draft.{change}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -11,11 +12,12 @@ from fastapi.routing import APIRoute
 from fasttrack.db import Database
 from fasttrack.domain.access import Role
 from fasttrack.ids import ProjectId
+from fasttrack.settings import Settings
 from fasttrack_api import refusals
 from fasttrack_api.refusals import action_of
 from fasttrack_api.rest import ROUTERS
 from tests.api.rest.conftest import YAML, Become, problem_of
-from tests.api.rest.test_access import NEEDS, OWN, a_world, send
+from tests.api.rest.test_access import NEEDS, OFFSET, OWN, a_world, send
 from tests.factories import a_file
 from tests.people import entries
 
@@ -23,15 +25,17 @@ from tests.people import entries
 def operations() -> dict[tuple[str, str], str]:
     """Each write with the name of the function that serves it."""
     return {
-        (method, route.path): route.name
+        (method, route.path_format): route.name
         for router in ROUTERS
         for route in router.routes
         if isinstance(route, APIRoute)
-        for method in route.methods - {"GET", "HEAD"}
+        for method in route.methods - {"GET", "HEAD", "OPTIONS"}
     }
 
 
-async def test_every_write_leaves_an_entry(client: httpx.AsyncClient, database: Database, project: ProjectId) -> None:
+async def test_every_write_leaves_an_entry(
+    client: httpx.AsyncClient, database: Database, project: ProjectId, settings: Settings
+) -> None:
     """In the order in which each has something to change; what is not in the list here fails at the end."""
     done: set[tuple[str, str]] = set()
     names: dict[str, str] = {"pipeline": "demo"}
@@ -60,6 +64,19 @@ async def test_every_write_leaves_an_entry(client: httpx.AsyncClient, database: 
     await do("PUT", "/pipelines/{pipeline}/draft", content=text + b"# a comment\n", headers=YAML)
     await do("DELETE", "/pipelines/{pipeline}/draft")
     await do("POST", "/jobs/{job}/cancel")
+    (settings.state_dir / "local").mkdir(parents=True)
+    (settings.state_dir / "local" / "site").write_text(f"{UUID(int=5)}\n")  # a local backend has run here
+    names["path"] = "data"
+    await do("PUT", "/pipelines/{pipeline}/vfroot/{path}", content=b"x")
+    await do("DELETE", "/pipelines/{pipeline}/vfroot/{path}")
+    for last in ("PATCH", "DELETE"):
+        begin = {"Upload-Length": "1", "Upload-Metadata": "path eA=="}
+        names["upload"] = (await do("POST", "/pipelines/{pipeline}/uploads", headers=begin))["id"]
+        await do(
+            last,
+            "/pipelines/{pipeline}/uploads/{upload}",
+            **({"content": b"x", "headers": OFFSET} if last == "PATCH" else {}),
+        )
     names |= {"task": "a", "job": (await do("POST", "/pipelines/{pipeline}/runs"))["id"]}
     await do("POST", "/jobs/{job}/tasks/{task}/skip")
     names |= {"scope": "pool", "name": "GPU"}

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as bounds
@@ -28,6 +30,7 @@ from fasttrack_api.server import address_of, listen, serving
 from tests.api.rest.test_access import a_world
 
 load_all_checks()
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
 EXAMPLES = 6
 
@@ -38,6 +41,8 @@ async def test_no_call_that_a_client_can_make_is_a_fault_of_ours(
     app: FastAPI, settings: Settings, database: Database, project: ProjectId, mode: GenerationMode
 ) -> None:
     names = await a_world(database, project)
+    (settings.state_dir / "local").mkdir(parents=True)
+    (settings.state_dir / "local" / "site").write_text(f"{uuid4()}\n")  # a local backend has run here
     schema = openapi.from_dict(app.openapi())
     listening = listen("127.0.0.1", 0)
     async with serving(app, settings, listening):
@@ -51,6 +56,8 @@ def _call_all(schema: Any, address: str, names: dict[str, str], mode: Generation
     def check(case: Case) -> None:
         nonlocal called
         called += 1
+        if isinstance(case.query, dict):
+            case.query.pop("follow", None)  # it would wait for a task that nobody runs
         response = case.call(base_url=address)
         case.validate_response(response, checks=CHECKS)
 

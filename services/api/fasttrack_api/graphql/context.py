@@ -45,7 +45,7 @@ class Context(BaseContext):
     @cached_property
     def loaders(self) -> Loaders:
         """What is one step away, read for many at once."""
-        return Loaders(self.reading, self.caller)
+        return Loaders(self.reading, self.caller, self.parts.box)
 
     @property
     def is_told_the_schema(self) -> bool:

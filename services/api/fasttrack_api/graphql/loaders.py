@@ -44,12 +44,16 @@ from fasttrack.db.listings import (
     load_versions,
 )
 from fasttrack.db.pipelines import load_specs
+from fasttrack.db.secrets import SecretBox
+from fasttrack.db.sites import InstanceSite, load_instance_sites
 from fasttrack.db.templates import StoredTemplate, load_templates_of
 from fasttrack.db.tokens import Token
 from fasttrack.domain.access import Caller
 from fasttrack.domain.pipeline import Pipeline
 from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.ids import VersionId
+from fasttrack.logs import load_maskers
+from fasttrack.storage import Masker
 from fasttrack.workflow.accounts import load_accounts
 from fasttrack.workflow.audit import load_audit
 from fasttrack.workflow.templates import Template, load_templates
@@ -90,7 +94,7 @@ _GRAPHS: Recent[UUID, Graph] = Recent(64)
 class Loaders:
     """Of one context."""
 
-    def __init__(self, reading: Callable[[], AbstractAsyncContextManager[Db]], caller: Caller) -> None:
+    def __init__(self, reading: Callable[[], AbstractAsyncContextManager[Db]], caller: Caller, box: SecretBox) -> None:
         """:param reading: a short transaction. :param caller: whose things are read: what they may not is left out."""
         self._reading = reading
         visible = caller.projects
@@ -108,6 +112,10 @@ class Loaders:
         self.instances: DataLoader[UUID, InstanceListing | None] = self._of(
             lambda db, ks: load_instances(db, visible, ks)
         )
+        self.instance_sites: DataLoader[UUID, InstanceSite | None] = self._of(
+            lambda db, ks: load_instance_sites(db, visible, ks)
+        )
+        self.maskers: DataLoader[UUID, Masker | None] = self._of(lambda db, ks: load_maskers(db, box, ks))
         self.attempts: DataLoader[UUID, list[AttemptListing] | None] = self._of(load_attempts)
         self.counts: DataLoader[UUID, dict[InstanceState, int] | None] = self._of(count_states)
         self.open_jobs: DataLoader[UUID, dict[JobState, int] | None] = self._of(count_open_jobs)

@@ -9,16 +9,21 @@ from typing import Annotated, cast
 import strawberry
 from graphql import GraphQLError
 
+from fasttrack.db.sites import InstanceSite, load_instance_sites
+from fasttrack.domain.access import Permission
 from fasttrack.domain.states import JobState
-from fasttrack.errors import FastTrackError
+from fasttrack.errors import FastTrackError, NotFound
 from fasttrack.feed import Cursor
 from fasttrack.ids import JobId
+from fasttrack.logs import Characters
 
 from ..streams import Asked, Chunk, Ended, Hub, Subscriber, Ticket, start_of
+from ..streams.logs import LogStream, Printed
 from ..streams.tracking import Tracked, gathered, layers_of, picture_of
 from .context import Context
 from .ids import Kind, parse_global, require_id
 from .sockets import connection_of
+from .types.log import FromByte, LogPage, OfAttempt, require_offset
 from .types.stream import (
     EventBatch,
     JobProgress,
@@ -143,6 +148,46 @@ class Subscription:
             window = Window(tracked, layer_of, tasks, layers)
             async for cursor in gathered(stream, tracked, _gather(info)):
                 yield window.look(cursor)
+
+    @strawberry.subscription(
+        description="What an attempt of the task instance prints, from the given byte on, as it is written; of one that has "
+        "not begun, once it has. Completes when the attempt is over and all was sent. Resume with `nextOffset` as `offset`."
+    )
+    async def job_log(
+        self,
+        info: Info,
+        instance: Annotated[strawberry.ID, said("The global id of the task instance.")],
+        offset: FromByte = 0,
+        attempt: OfAttempt = None,
+    ) -> AsyncGenerator[LogPage, None]:
+        stream: LogStream | None = None
+        try:
+            require_offset(offset)
+            printed = Printed.chosen(await _instance_site(info, instance), attempt)
+            stream = await LogStream.open(connection_of(info.context), info.context.caller, printed)
+            characters = Characters(offset)
+            async for chunk in stream.chunks(offset):
+                told = characters.read(chunk)
+                if told.text or told.is_final:
+                    yield LogPage.of(told, stream.printed.attempt)
+        except Ended as ended:
+            if ended.error is not None:
+                raise typed(ended.error) from None
+        except FastTrackError as error:
+            raise typed(error) from None
+        finally:
+            if stream is not None:
+                stream.close()
+
+
+async def _instance_site(info: Info, instance: strawberry.ID) -> InstanceSite:
+    identifier, caller = require_id(Kind.TASK_INSTANCE, instance), info.context.caller
+    async with info.context.reading() as db:
+        found = (await load_instance_sites(db, caller.projects, [identifier])).get(identifier)
+    if found is None:
+        raise NotFound("there is no such task instance")
+    caller.require(Permission.READ, found.project_id, what="task instance")
+    return found
 
 
 @asynccontextmanager

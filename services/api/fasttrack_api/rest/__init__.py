@@ -9,9 +9,11 @@ from . import (
     drafts,
     events,
     exports,
+    files,
     health,
     jobs,
     limits,
+    logs,
     members,
     pipelines,
     projects,
@@ -23,8 +25,11 @@ from . import (
     statistics,
     templates,
     tokens,
+    uploads,
     whoami,
 )
+
+sweeping = uploads.sweeping
 
 ROUTERS: tuple[APIRouter, ...] = (
     pipelines.router,
@@ -37,6 +42,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     starts.router,
     jobs.router,
     several.router,
+    logs.router,
+    files.router,
+    uploads.router,
     events.router,
     projects.router,
     limits.router,

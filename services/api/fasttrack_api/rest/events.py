@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from fasttrack.db.follow import read_events
 from fasttrack.feed import Cursor, CursorExpired
@@ -18,6 +16,7 @@ from ..streams import Asked, Ended, Hub, Message, Subscriber, Ticket, start_of
 from ..streams.messages import HEARTBEAT, end
 from ..streams.subscriber import REMOVED
 from .routing import Route
+from .streaming import SendBytes, Streamed
 
 router = APIRouter(prefix="/api/v1", tags=["events"], route_class=Route)
 
@@ -46,73 +45,28 @@ LastEventId = Annotated[
 ]
 
 
-class EventStream(Response):
+class EventStream(Streamed):
     """One subscriber's events as they come, until either side ends it."""
 
     media_type = "text/event-stream"
 
     def __init__(self, stream: Subscriber, patience: float) -> None:
-        """:param patience: seconds that a client may take nothing before it is let go."""
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
-        del self.headers["content-length"]
+        super().__init__(stream, patience)
         self._stream = stream
-        self._patience = patience
-        self._sending_since: float | None = None
-        self._is_stuck = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve it."""
-        me = asyncio.current_task()
-        assert me is not None
-        watch = asyncio.create_task(self._until_gone(receive))
-        guard = asyncio.create_task(self._guard(me))
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await self._send(send, _RETRY)
-            await self._follow(send)
-        except asyncio.CancelledError:
-            if not self._is_stuck:
-                raise
-            me.uncancel()  # without an end of the answer, the server drops the connection
-        finally:
-            self._stream.close()
-            watch.cancel()
-            guard.cancel()
-            await asyncio.gather(watch, guard, return_exceptions=True)
-
-    async def _guard(self, sender: asyncio.Task[Any]) -> None:
-        # One slow look for each connection: a timer for each send would cost a tenth of the delivery.
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(self._patience / 2)
-            if self._sending_since is not None and loop.time() - self._sending_since >= self._patience / 2:
-                self._is_stuck = True
-                sender.cancel()
-                return
-
-    async def _follow(self, send: Send) -> None:
+    async def follow(self, send: SendBytes) -> None:
+        await send(_RETRY)
         told = ""
         while True:
             try:
                 chunk = await self._stream.next()
             except Ended as ended:
                 if (error := ended.error) is not None:
-                    await self._send(send, end(error.code, error.message, is_retryable=error.retryable))
-                await self._send(send, b"", is_more=False)
+                    await send(end(error.code, error.message, is_retryable=error.retryable))
                 return
             is_old = not chunk.messages and chunk.cursor == told
-            await self._send(send, HEARTBEAT if is_old else chunk.frames)
+            await send(HEARTBEAT if is_old else chunk.frames)
             told = chunk.cursor
-
-    async def _send(self, send: Send, body: bytes, *, is_more: bool = True) -> None:
-        self._sending_since = asyncio.get_running_loop().time()
-        await send({"type": "http.response.body", "body": body, "more_body": is_more})
-        self._sending_since = None
-
-    async def _until_gone(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._stream.end(None)
 
 
 @router.get("/events", summary="Read or follow events", description=_DESCRIPTION, response_class=Response)

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from fasttrack.domain.states import FailureClass, InstanceState, JobState
+from fasttrack.storage.base import EntryKind
 
 T = TypeVar("T")
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
@@ -209,6 +210,29 @@ class Task(BaseModel):
     def _no_places(cls, facts: dict[str, str]) -> dict[str, str]:
         # Where the backend keeps its files is for whoever runs the service.
         return {name: value for name, value in facts.items() if not value.startswith("/")}
+
+
+class File(BaseModel):
+    """A name in a folder."""
+
+    model_config = example(name="model.bin", path="epoch-3/model.bin", kind="FILE", size=1048576, modified_at=_WHEN)
+    name: str
+    path: str = Field(description="From the folder on: what a download takes.")
+    kind: EntryKind = Field(description="`OTHER` is a link or a special file: it is listed, and never opened.")
+    size: int = Field(description="Bytes of a file; 0 for anything else.")
+    modified_at: datetime
+
+
+class Upload(BaseModel):
+    """A file on its way into a pipeline's vfroot."""
+
+    model_config = example(id=_JOB, path="data/train.csv", length=1048576, offset=0, is_done=False, changed_at=_WHEN)
+    id: UUID
+    path: str = Field(description="Where it is going to be.")
+    length: int
+    offset: int = Field(description="How many bytes are there: where to go on.")
+    is_done: bool = Field(description="Whether the file is in its place, whole.")
+    changed_at: datetime
 
 
 class ExportedTask(Task):

@@ -29,6 +29,7 @@ from fasttrack.domain.resources import Slots
 from fasttrack.domain.states import FailureClass
 from fasttrack.errors import FastTrackError, Unavailable
 from fasttrack.ids import JobId, PipelineId
+from fasttrack.storage import LogChunk
 
 
 class SessionStatus(StrEnum):
@@ -137,17 +138,6 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class LogChunk:
-    """A piece of a session's output."""
-
-    data: bytes
-    next_offset: int
-    """Where to read on."""
-    is_final: bool
-    """The session is over and nothing follows `next_offset`."""
-
-
-@dataclass(frozen=True, slots=True)
 class Freed:
     """What was removed, or would be."""
 
@@ -219,7 +209,8 @@ class SessionBackend(Protocol):
     async def logs(self, name: str, *, offset: int, limit: int) -> LogChunk:
         """At most `limit` bytes of the session's output from byte `offset` on; empty if nothing is there yet.
 
-        An offset past the end gives an empty chunk, never an error. Readable while it runs and after it ended.
+        An offset past the end gives an empty chunk, never an error. Readable while it runs and after it ended, with the
+        chunk's `size` where it is known. A backend is thus a `LogSource` (`storage/base.py`).
         """
 
     async def capacity(self) -> Mapping[str, Slots]:

@@ -20,8 +20,9 @@ from fasttrack.domain.states import FailureClass
 from fasttrack.domain.usage import ANY_GROUP
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.settings import Settings
+from fasttrack.storage import LogChunk
 
-from .base import Freed, LogChunk, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
+from .base import Freed, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
 from .hints import Hints
 from .simulated_ledger import Ledger
 
@@ -358,7 +359,8 @@ class SimulatedBackend:
         self.world.require_present()
         data, is_over = self.world.read(name)
         piece = data[offset : offset + limit]
-        return LogChunk(piece, offset + len(piece), is_over and offset + len(piece) >= len(data))
+        following = offset + len(piece)
+        return LogChunk(piece, following, is_over and following >= len(data), len(data))
 
     async def capacity(self) -> Mapping[str, Slots]:
         self.world.require_present()

@@ -14,10 +14,13 @@ from fasttrack.domain.states import FailureClass, InstanceState
 from fasttrack.domain.usage import HOLDING
 from fasttrack.ids import session_name
 
+from ...folders import outputs_of
 from ..context import Info
 from ..ids import Kind, to_global
-from ..paging import LiveConnection
+from ..paging import First, LiveConnection
 from .common import Node, seconds
+from .file import AfterName, FilePage, InFolder, page_of_files
+from .log import USUAL_PAGE, FromByte, LogPage, MostBytes, OfAttempt, read_log_page
 from .resource import slots_of
 from .task import Slot, Task
 
@@ -212,6 +215,33 @@ class TaskInstance(Node):
             pool=self.pool,
             pool_slots=self.pool_slots,
         )
+
+    @strawberry.field(
+        description="A page of what an attempt printed, from the given byte on. Null with an error: `LOG_PRUNED`, it is not "
+        "kept any more; `FILES_ELSEWHERE`, it is at a site that this server does not reach; `NOT_FOUND`, no such attempt.",
+        metadata={"cost": 100},
+    )
+    async def log(
+        self, info: Info, attempt: OfAttempt = None, offset: FromByte = 0, limit: MostBytes = USUAL_PAGE
+    ) -> LogPage | None:
+        """A page of its log."""
+        return await read_log_page(info.context, self.record.id, attempt, offset, limit)
+
+    @strawberry.field(
+        description="A directory of what it wrote to `/pipeline/outputs`, by name. Null with an error: `OUTPUTS_PRUNED`, it "
+        "is not kept any more; `FILES_ELSEWHERE`, it is at a site that this server does not reach; `NOT_FOUND`, no such "
+        "directory.",
+        metadata={"cost": 10},
+    )
+    async def outputs(
+        self, info: Info, path: InFolder = "", first: First = None, after: AfterName = ""
+    ) -> FilePage | None:
+        """A page of its outputs."""
+        site = await info.context.loaders.instance_sites.load(self.record.id)
+        assert site is not None
+        base = f"/api/v1/jobs/{site.job_id}/tasks/{site.id}/outputs"
+        place = outputs_of(info.context.parts, site)
+        return await page_of_files(place, base, path, first, after, info.context.page_size)
 
 
 @strawberry.type(name="TaskInstanceConnection", description="One page of the tasks of a job.")

@@ -12,16 +12,19 @@ from strawberry.scalars import JSON
 from fasttrack.db.listings import JobFilter as Wanted
 from fasttrack.db.listings import PipelineListing, list_versions_of
 from fasttrack.errors import NotFound
+from fasttrack.storage import Vfroot
 from fasttrack.workflow.drafts import see
 from fasttrack.workflow.statistics import task_durations
 from fasttrack.workflow.templates import of_stored
 
+from ...folders import Place
 from ..context import Info
 from ..ids import Kind, to_global
 from ..paging import After, Before, Connection, First, Last, Listing
 from .common import Node
 from .draft import Draft
 from .enums import OriginKind
+from .file import AfterName, FilePage, InFolder, page_of_files
 from .job import Job, JobConnection
 from .listing import Filter, jobs_page
 from .statistics import TaskDurations
@@ -213,6 +216,19 @@ class Pipeline(Node):
         """A page of its jobs."""
         within = Wanted(project=self.record.project_id, pipeline=self.record.id)
         return await jobs_page(info.context, within, filter, first, after, last, before)
+
+    @strawberry.field(
+        description="A directory of `/pipeline/vfroot`, which outlives its jobs, by name. Null with an error: "
+        "`FILES_ELSEWHERE`, this server does not reach it; `NOT_FOUND`, no such directory.",
+        metadata={"cost": 10},
+    )
+    async def vfroot(
+        self, info: Info, path: InFolder = "", first: First = None, after: AfterName = ""
+    ) -> FilePage | None:
+        """A page of its folder."""
+        place = Place(info.context.parts.sites.own().files, Vfroot(self.record.id))
+        base = f"/api/v1/pipelines/{self.record.id}/vfroot"
+        return await page_of_files(place, base, path, first, after, info.context.page_size)
 
 
 @strawberry.type(name="PipelineConnection", description="One page of pipelines.")

@@ -2,8 +2,8 @@
 
 Read `backend.py` first (the verbs of the contract), then `site` (what one turn does to the files). Below them: `journal` and `ledger`
 (what is on disk), `queue`, `capacity` and `devices` (who may run), `starting`, `folders`, `environment`, `sandbox` and
-`launcher` (how a command starts), `registry`, `watch`, `stopping` and `ending` (its life and end), `outcome` and `output`
-(what is told of it), `process` (/proc).
+`launcher` (how a command starts), `registry`, `watch`, `stopping` and `ending` (its life and end), `outcome` (what is
+told of it), `process` (/proc). What people read of it, output and folders, is in `fasttrack.storage`.
 """
 
 from __future__ import annotations

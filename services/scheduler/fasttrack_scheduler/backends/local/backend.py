@@ -26,10 +26,11 @@ from fasttrack.domain.usage import ANY_GROUP
 from fasttrack.errors import Unavailable
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.settings import Settings
+from fasttrack.storage import LogChunk, local_logs
 
-from ..base import Freed, LogChunk, Observation, SessionBackendUnavailable, SessionSpec, SessionStatus
+from ..base import Freed, Observation, SessionBackendUnavailable, SessionSpec, SessionStatus
 from ..hints import Hints
-from . import ending, output, removal, watch
+from . import ending, removal, watch
 from .registry import Registry
 from .site import Site, Turn, unavailable
 from .stopping import Stopping
@@ -153,7 +154,7 @@ class LocalBackend:
 
     async def logs(self, name: str, *, offset: int, limit: int) -> LogChunk:
         try:
-            return await asyncio.to_thread(output.read, self._site.directory(name), offset=offset, limit=limit)
+            return await asyncio.to_thread(local_logs.read, self._site.directory(name).path, offset=offset, limit=limit)
         except OSError as error:
             raise unavailable(error) from error
 
@@ -171,13 +172,13 @@ class LocalBackend:
         return freed
 
     async def forget_outputs(self, jobs: Sequence[tuple[PipelineId, JobId]], *, dry_run: bool = False) -> Freed:
-        state = self._site.state
-        return await removal.in_thread(lambda stop: removal.forget_outputs(state, jobs, dry_run=dry_run, stop=stop))
+        layout = self._site.layout
+        return await removal.in_thread(lambda stop: removal.forget_outputs(layout, jobs, dry_run=dry_run, stop=stop))
 
     async def forget_pipelines(self, pipelines: Sequence[PipelineId], *, dry_run: bool = False) -> Freed:
-        state = self._site.state
+        layout = self._site.layout
         return await removal.in_thread(
-            lambda stop: removal.forget_pipelines(state, pipelines, dry_run=dry_run, stop=stop)
+            lambda stop: removal.forget_pipelines(layout, pipelines, dry_run=dry_run, stop=stop)
         )
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

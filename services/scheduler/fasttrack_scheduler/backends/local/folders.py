@@ -1,25 +1,23 @@
 """Where the folders of a task really are, and making them ready.
 
-<state>/pipelines/<pipeline>/vfroot                        /pipeline/vfroot
-<state>/pipelines/<pipeline>/jobs/<job>/<task>/outputs     /pipeline/outputs, and input1…n of later tasks
-<folders_dir>/<folder>                                     /home/work/<alias>
+`/pipeline/vfroot`, `/pipeline/outputs` and `input1…n` are where `storage/layout.py` says; `/home/work/<alias>` is
+`<folders_dir>/<folder>`.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from fasttrack.settings import Settings
+from fasttrack.storage import Outputs, Vfroot
+from fasttrack.storage.layout import Layout
 
 from ..base import SessionRefused, Workspace
 
 VFROOT, OUTPUTS, HOME = "/pipeline/vfroot", "/pipeline/outputs", "/home/work"
-LONGEST_NAME = 120
-"""Longer task names are cut and told apart by a digest: file systems take 255 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +52,13 @@ class Folders:
 
 def folders_of(workspace: Workspace, settings: Settings) -> Folders:
     """The folders of a workspace. :raises SessionRefused: a mounted folder is unknown, or a name leads elsewhere."""
-    pipeline = settings.state_dir.absolute() / "pipelines" / str(workspace.pipeline_id)
-    jobs = pipeline / "jobs"
+    layout, pipeline = Layout(settings.state_dir), workspace.pipeline_id
     return Folders(
-        str(pipeline / "vfroot"),
-        str(jobs / str(workspace.job_id) / as_file_name(workspace.task) / "outputs"),
-        tuple(str(jobs / str(i.job_id) / as_file_name(i.task) / "outputs") for i in workspace.inputs),
+        str(layout.folder(Vfroot(pipeline))),
+        str(layout.folder(Outputs(pipeline, workspace.job_id, workspace.task))),
+        tuple(str(layout.folder(Outputs(pipeline, i.job_id, i.task))) for i in workspace.inputs),
         tuple((_mounted(m.folder, settings.folders_dir.absolute()), _alias(m.alias)) for m in workspace.mounts),
     )
-
-
-def as_file_name(task: str) -> str:
-    """The task's name as one path component: the same for the same name, different for different ones."""
-    safe = "".join(c if c.isprintable() and c not in "/%" else "".join(f"%{b:02X}" for b in c.encode()) for c in task)
-    if safe.startswith("."):
-        safe = f"%2E{safe[1:]}"
-    if len(safe.encode()) > LONGEST_NAME:
-        safe = f"{safe.encode()[: LONGEST_NAME - 17].decode(errors='ignore')}%{sha256(task.encode()).hexdigest()[:16]}"
-    return safe
 
 
 def _mounted(folder: str, root: Path) -> str:

@@ -18,12 +18,14 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import orjson
+
+from fasttrack.storage.local_logs import read_record
 
 from .process import ProcessId
 
@@ -103,7 +105,7 @@ class SessionDir:
         return orjson.loads(_read(f"{self.path}/secrets.json"))  # type: ignore[no-any-return]
 
     def started(self) -> Started | None:
-        found = _record(f"{self.path}/started")
+        found = read_record(f"{self.path}/started")
         if found is None:
             return None
         lines, at = found
@@ -122,7 +124,7 @@ class SessionDir:
         return _write_once(f"{self.path}/started", b"-\n-\n{}\n")
 
     def ending(self) -> Ending | None:
-        found = _record(f"{self.path}/end")
+        found = read_record(f"{self.path}/end")
         if found is None:
             return None
         lines, _ = found
@@ -133,7 +135,7 @@ class SessionDir:
         return _write_once(f"{self.path}/end", f"{cause}\n{text}\n".encode())
 
     def ended(self) -> Ended | None:
-        found = _record(f"{self.path}/exit")
+        found = read_record(f"{self.path}/exit")
         if found is None:
             return None
         lines, at = found
@@ -152,7 +154,7 @@ class SessionDir:
     def verdict(self, opinion: str) -> str:
         """The recorded verdict; `opinion` is recorded if there was none."""
         _write_once(f"{self.path}/verdict", f"{opinion}\n".encode())
-        found = _record(f"{self.path}/verdict")
+        found = read_record(f"{self.path}/verdict")
         return found[0][0] if found else opinion
 
     def forget_secrets(self) -> None:
@@ -200,18 +202,6 @@ def _write_once(path: str, data: bytes) -> bool:
 def _read(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
-
-
-def _record(path: str) -> tuple[list[str], datetime] | None:
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-            changed = os.fstat(file.fileno()).st_mtime
-    except FileNotFoundError:
-        return None
-    if not data.endswith(b"\n"):
-        return None
-    return data.decode(errors="replace").splitlines(), datetime.fromtimestamp(changed, UTC)
 
 
 def _unlink(path: str) -> None:

@@ -12,10 +12,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from threading import Event
 
 from fasttrack.ids import JobId, PipelineId
+from fasttrack.storage.layout import Layout
 
 from ..base import Freed
 from .journal import SessionDir
@@ -52,20 +52,20 @@ def forget_sessions(sessions: Iterable[SessionDir], *, dry_run: bool, stop: Even
     return freed
 
 
-def forget_outputs(state: Path, jobs: Sequence[tuple[PipelineId, JobId]], *, dry_run: bool, stop: Event) -> Freed:
+def forget_outputs(layout: Layout, jobs: Sequence[tuple[PipelineId, JobId]], *, dry_run: bool, stop: Event) -> Freed:
     """Remove the folders that belong to these jobs, and no other of their pipelines."""
     freed = Freed()
     for pipeline, job in jobs:
-        path = str(state / "pipelines" / str(pipeline) / "jobs" / str(job))
+        path = str(layout.job(pipeline, job))
         freed += _forget(path, f"outputs of job {job}", dry_run=dry_run, stop=stop)
     return freed
 
 
-def forget_pipelines(state: Path, pipelines: Sequence[PipelineId], *, dry_run: bool, stop: Event) -> Freed:
+def forget_pipelines(layout: Layout, pipelines: Sequence[PipelineId], *, dry_run: bool, stop: Event) -> Freed:
     """Remove all folders of these pipelines."""
     freed = Freed()
     for pipeline in pipelines:
-        path = str(state / "pipelines" / str(pipeline))
+        path = str(layout.pipeline(pipeline))
         freed += _forget(path, f"folders of pipeline {pipeline}", dry_run=dry_run, stop=stop)
     return freed
 

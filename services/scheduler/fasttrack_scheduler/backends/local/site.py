@@ -19,6 +19,7 @@ import orjson
 from fasttrack.crashpoints import crash_point
 from fasttrack.errors import FastTrackError
 from fasttrack.settings import Settings
+from fasttrack.storage.layout import Layout, site_name
 
 from ..base import Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
 from . import capacity, ending, queue
@@ -61,9 +62,9 @@ class Site:
     """The state directory's sessions."""
 
     def __init__(self, settings: Settings) -> None:
-        self.state = settings.state_dir.absolute()
-        self.folder = self.state / "local"
-        self.sessions = str(self.folder / "sessions")
+        self.layout = Layout(settings.state_dir)
+        self.folder = self.layout.local
+        self.sessions = str(self.layout.sessions)
         self.ledger = Ledger(self.folder, self._list_again)
         self.totals: Mapping[str, Decimal] = {}
         self.used: Mapping[str, Decimal] = {}
@@ -84,7 +85,7 @@ class Site:
     @property
     def name(self) -> str:
         """The site's name for the engine; without an identity if it was never opened by anybody."""
-        return f"local:{self.id}" if self.id.int else "local"
+        return site_name(self.id) if self.id.int else "local"
 
     def directory(self, name: str) -> SessionDir:
         return SessionDir(self.sessions, name)

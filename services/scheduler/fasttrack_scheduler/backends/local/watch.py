@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from fasttrack.storage import layout
+
 from .capacity import show
 from .ending import force
 from .journal import SessionDir, Started
 from .process import Process, Table, proportional
-
-LOG_CAP = 256 * 2**20
-"""Bytes of output that are kept of one session; what follows is cut, and the task goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,8 @@ def _figure(amount: int) -> str:
 def _cut_log(path: str) -> None:
     try:
         size = os.stat(path).st_size
-        if size > LOG_CAP + 1:
+        if size > layout.LOG_CAP + 1:
             # One byte beyond the cap says that something is missing. Writers append, so nothing before it changes.
-            os.truncate(path, LOG_CAP + 1)
+            os.truncate(path, layout.LOG_CAP + 1)
     except FileNotFoundError:
         return
