@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from ..domain.cursor import Cursor
 from ..domain.states import TERMINAL_JOB_STATES, JobState
 from ..ids import JobId, PipelineId, ProjectId, VersionId
 from .engine import Db
@@ -93,6 +94,8 @@ class JobListing:
     started_at: datetime | None
     ended_at: datetime | None
     pruned_at: datetime | None
+    cursor: Cursor
+    """The feed's head when this was read: nothing that follows it is in here, and all that came before is."""
 
 
 _PROJECT = "SELECT id, name, domain, created_at FROM project "
@@ -104,13 +107,15 @@ _VERSION = """SELECT v.id, v.pipeline_id, p.project_id, v.number, v.author, v.me
 _JOB = """SELECT j.id, j.project_id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version,
                  j.state, j.reason, j.params, j.priority, j.submitted_by, j.site, j.origin_job_id, j.skip, j.overrides,
                  j.seq, j.tasks, j.open_tasks, j.failed_tasks, j.cancelled_tasks, j.cancel_requested_at, j.created_at,
-                 j.started_at, j.ended_at, j.pruned_at
+                 j.started_at, j.ended_at, j.pruned_at, h.epoch, h.pos
           FROM job j JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
-               JOIN pipeline_version v ON v.id = j.version_id """
+               JOIN pipeline_version v ON v.id = j.version_id CROSS JOIN feed_head h """
 
 
 def _job(row: Any) -> JobListing:
-    return JobListing(**{**row, "state": JobState(row["state"])})
+    parts = dict(row)
+    cursor = Cursor(parts.pop("epoch"), parts.pop("pos"))
+    return JobListing(**{**parts, "state": JobState(row["state"])}, cursor=cursor)
 
 
 def _seen(where: Where, column: str, visible: Visible) -> None:

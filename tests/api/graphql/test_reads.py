@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
+from fasttrack.clock import SystemClock
+from fasttrack.db import Db
+from fasttrack.db.instances import load_standings
 from fasttrack.db.secrets import SecretBox, put_secret
 from fasttrack.domain.states import JobState
-from fasttrack.feed import Placer
+from fasttrack.feed import Cursor, Feed, Placer
 from fasttrack.workflow.admit import change_limit
+from fasttrack.workflow.control import pause
 from fasttrack_api.graphql.ids import Kind
 from tests.api.graphql.conftest import Asking, gid
 from tests.engine import Engine
@@ -263,6 +270,30 @@ async def test_the_history_is_paged_and_each_event_has_its_place(ask: Asking, en
     assert (events[0]["kind"], events[-1]["kind"]) == ("job.submitted", "job.succeeded")
     assert all(e["jobId"] == gid(Kind.JOB, job) and e["feedCursor"] for e in events)
     assert {e["task"] for e in events} == {None, "a"}
+
+
+async def test_what_follows_a_jobs_cursor_has_all_that_the_job_does_not_say_yet(
+    ask: Asking, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job changes after it was read, and before its graph and its tasks are."""
+    job = await engine.submit(a_file({"a": ""}))
+    await Placer(engine.database).place()
+
+    async def in_between(db: Db, *asked: Any, **how: Any) -> Any:
+        async with engine.database.transaction() as other:
+            await pause(other, engine.project, job, now=SystemClock().now())
+        await Placer(engine.database).place()
+        return await load_standings(db, *asked, **how)
+
+    monkeypatch.setattr("fasttrack_api.graphql.types.job.load_standings", in_between)
+    query = "query($id: ID!) { job(id: $id) { graph state feedCursor taskInstances { feedCursor } } }"
+    found = (await ask(query, id=gid(Kind.JOB, job)))["job"]
+    cursors = {found["feedCursor"], found["graph"]["feedCursor"], found["taskInstances"]["feedCursor"]}
+    assert (found["state"], len(cursors)) == ("PENDING", 1)
+    following = Feed(engine.database, engine.project).follow(Cursor.parse(cursors.pop()), job=job)
+    async with aclosing(following):
+        _, event = await anext(following)
+    assert event.kind == "job.paused"
 
 
 async def test_the_packed_graph_and_gantt_have_a_column_entry_per_task(ask: Asking, engine: Engine) -> None:

@@ -15,7 +15,6 @@ from fasttrack.db.windows import Page
 from fasttrack.domain.events import FeedEvent
 from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.errors import NotFound
-from fasttrack.feed import Cursor
 
 from ..context import Info
 from ..ids import Kind, to_global
@@ -78,6 +77,10 @@ class Job(Node):
     waited_seconds: float | None = strawberry.field(description="From its submission to its start; null before that.")
     run_seconds: float | None = strawberry.field(description="From its start to its end; null before it has ended.")
     event_count: int = strawberry.field(description="The number of its newest event.")
+    feed_cursor: str = strawberry.field(
+        description="The place in the feed at which it was read: whoever follows from there misses nothing of what has "
+        "become of it since."
+    )
     record: strawberry.Private[JobListing]
 
     @classmethod
@@ -109,6 +112,7 @@ class Job(Node):
             waited_seconds=seconds(record.created_at, record.started_at),
             run_seconds=seconds(record.started_at, record.ended_at),
             event_count=record.seq,
+            feed_cursor=str(record.cursor),
             record=record,
         )
 
@@ -167,13 +171,12 @@ class Job(Node):
         window = _INSTANCES.window(first, after, last, before, most=info.context.page_size)
         wanted = filter or TaskInstanceFilter()
         async with info.context.reading() as db:
-            head = await read_head(db)
             page = await list_instances_of(
                 db, self.record.id, window, states=wanted.states or (), search=wanted.search or ""
             )
         return TaskInstanceConnection(
             **_INSTANCES.parts(page, window, TaskInstance.of, lambda i: (i.index,)),
-            feed_cursor=str(Cursor(head.epoch, head.pos)),
+            feed_cursor=self.feed_cursor,  # as old as what else is told of the job
             total_count=None if wanted.states or wanted.search else self.record.tasks,
         )
 
@@ -215,10 +218,8 @@ class Job(Node):
         graph = await info.context.loaders.graphs.load(self.record.version_id)
         assert graph is not None
         async with info.context.reading() as db:
-            head = await read_head(db)
-            standings = await load_standings(db, [self.record.id])
-        cursor = str(Cursor(head.epoch, head.pos))
-        return graph_of(graph, standings.get(self.record.id, []), self.event_count, cursor)  # type: ignore[return-value]
+            standings = (await load_standings(db, [self.record.id])).get(self.record.id, [])
+        return graph_of(graph, standings, self.event_count, self.feed_cursor)  # type: ignore[return-value]
 
     @strawberry.field(
         description="All its times, packed, to be drawn: columns with one entry per task in the order of the file "
