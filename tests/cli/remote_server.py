@@ -17,6 +17,7 @@ from fasttrack.db import Database
 from fasttrack.db.secrets import SecretBox
 from fasttrack.doorbell import Doorbell
 from fasttrack.settings import Settings
+from fasttrack.storage.sites import Sites
 from fasttrack_api.app import create_app
 from fasttrack_api.parts import Parts
 from tests.cli.command_line import Answer, CommandLine
@@ -70,10 +71,10 @@ class Way:
 class Server:
     """One server; it can be stopped, and started again at the same port."""
 
-    def __init__(self, settings: Settings, database: Database, doorbell: Doorbell) -> None:
-        self._make = lambda: create_app(
-            settings, given=Parts(settings, database, doorbell, SecretBox(b"k" * 32), SystemClock())
-        )
+    def __init__(self, settings: Settings, database: Database, doorbell: Doorbell, sites: Sites | None = None) -> None:
+        """:param sites: what keeps the logs and files of jobs; by default nobody that is reached from here."""
+        parts = Parts(settings, database, doorbell, SecretBox(b"k" * 32), SystemClock(), sites=sites or Sites())
+        self._make = lambda: create_app(settings, given=parts)
         self.way = Way(self._make())
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -74,7 +74,7 @@ async def test_each_attempt_has_its_own(machine: Machine, log: Get) -> None:
     job = await machine.run("echo try $BACKENDAI_PIPELINE_TASK_ATTEMPT; exit 1", retry={"max_attempts": 2, "delay": 0})
     assert [(await log(job)).text, (await log(job, attempt=1)).text] == ["try 2\n", "try 1\n"]
     third = await log(job, attempt=3)
-    assert (third.status_code, third.json()["detail"]) == (404, "task 'a' has no attempt 3: its newest is 2")
+    assert (third.status_code, third.json()["detail"]) == (404, "task a has no attempt 3: its newest is 2")
 
 
 async def test_secrets_are_masked_in_every_form_and_across_every_border(machine: Machine, log: Get) -> None:

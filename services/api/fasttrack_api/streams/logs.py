@@ -47,7 +47,7 @@ class Printed:
         """That attempt, by default the newest. :raises NotFound: there is no such attempt."""
         if attempt is not None and attempt > instance.attempt:
             known = f"its newest is {instance.attempt}" if instance.attempt else "it has not started"
-            raise NotFound(f"task {instance.name[:80]!r} has no attempt {attempt}: {known}")
+            raise NotFound(f"task {instance.name} has no attempt {attempt}: {known}")
         return cls(instance, attempt or instance.attempt)
 
     @property
