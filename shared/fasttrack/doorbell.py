@@ -24,6 +24,7 @@ from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
 from .ids import JobId
+from .tasks import end_tasks
 from .telemetry import LogLimiter
 
 log = structlog.get_logger()
@@ -150,9 +151,7 @@ class Doorbell:
         finally:
             # Not worker.close(): it leaves the pool open when a job is being carried.
             helpers = [listener, *worker.tasks.values()]
-            for task in helpers:
-                task.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            await end_tasks(*helpers)
             with suppress(*_FAULTS):
                 await pool.aclose(close_connection_pool=True)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +17,8 @@ from structlog.testing import capture_logs
 
 from fasttrack import tracing
 from fasttrack.ids import ProjectId
+from fasttrack.settings import Settings
+from tests.cli.command_line import a_process
 from tests.engine import Engine
 from tests.factories import a_file
 
@@ -94,6 +99,53 @@ async def test_nothing_of_the_sdk_is_imported_when_nobody_asks_for_it() -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     out, _ = await process.communicate()
     assert (process.returncode, out.decode().strip()) == (0, "[]")
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Keeps what is sent to it."""
+
+    bodies: list[tuple[str, bytes]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.bodies.append((self.path, body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+async def test_the_api_sends_its_spans_to_the_collector(
+    database_url: str, redis_url: str, settings: Settings, project: ProjectId
+) -> None:
+    class Here(Collector):
+        bodies: list[tuple[str, bytes]] = []  # noqa: RUF012
+
+    collector = ThreadingHTTPServer(("127.0.0.1", 0), Here)
+    Thread(target=collector.serve_forever, daemon=True).start()
+    environment = {
+        "FASTTRACK_STATE_DIR": str(settings.state_dir),
+        "FASTTRACK_DATABASE_URL": database_url,
+        "FASTTRACK_REDIS_URL": redis_url,
+        "FASTTRACK_API_PORT": "0",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+    }
+    async with a_process("api", "--json", env=environment) as process:
+        assert process.stdout is not None
+        said = (await process.stdout.readline()).decode()
+        address = said.partition('"api":')[2].strip(' "}\n')
+        async with httpx.AsyncClient(base_url=address) as client:
+            await client.get("/api/v1", headers={"traceparent": PARENT})
+        process.terminate()
+        assert await process.wait() == 0  # what is left is sent at its end
+    collector.shutdown()
+    collector.server_close()
+    assert {path for path, _ in Here.bodies} == {"/v1/traces"}
+    sent = b"".join(body for _, body in Here.bodies)
+    assert bytes.fromhex(TRACE) in sent
+    assert sent.count(b"GET /api/v1") == 1, "the framework makes no span of its own"
+    assert b"fasttrack" in sent
 
 
 async def test_without_the_extra_it_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

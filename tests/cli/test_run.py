@@ -110,7 +110,7 @@ async def test_json_of_a_submitted_job(stored: CommandLine, file: str) -> None:
     assert set(answer.json) == {"job", "is_new_job", "version", "is_new_version", "warnings"}
     job = answer.json["job"]
     assert set(job) == {
-        "id", "pipeline", "pipeline_id", "number", "version", "state", "reason", "params", "submitted_by", "tasks",
+        "id", "pipeline", "pipeline_id", "number", "version", "state", "reason", "params", "overrides", "submitted_by", "tasks",
         "open_tasks", "created_at", "started_at", "ended_at", "pruned_at",
     }  # fmt: skip
     assert (job["pipeline"], job["number"], job["version"], job["state"]) == ("demo", 1, 1, "PENDING")

@@ -349,7 +349,7 @@ async def test_a_death_while_old_things_are_removed_is_made_good(crashes: Crashe
 
 
 @pytest.mark.parametrize(
-    ("point", "successor"), zip(DELETES, ("the same again", "another one", "the same again"), strict=True)
+    ("point", "successor"), list(zip(DELETES, ("the same again", "another one", "the same again"), strict=True))
 )
 async def test_a_death_while_a_deleted_pipeline_is_removed_is_made_good(
     crashes: Crashes, point: str, successor: str

@@ -191,7 +191,7 @@ class Cluster:
         data = known[-1].plan.log.encode() if known and known[-1].started_at else b""
         piece = data[offset : offset + limit]
         over = bool(known) and not known[-1].is_live and offset + len(piece) >= len(data)
-        return LogChunk(piece, offset + len(piece), over)
+        return LogChunk(piece, offset + len(piece), over, len(data))
 
     # -- what sessions do ---------------------------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ class ClusterBackend:
         return await self._ask("logs", name, lambda: self.cluster.read(name, offset, limit))
 
     async def capacity(self) -> Mapping[str, Slots]:
-        return await self._ask("capacity", "", lambda: {"default": {"cpu": Decimal(64)}})
+        return await self._ask("capacity", "", lambda: {"default": {"cpu": Decimal(self.cluster.room or 64)}})
 
     def events(self) -> AsyncIterator[str]:
         return self.wire.hints()

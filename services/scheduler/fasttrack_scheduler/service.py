@@ -20,6 +20,7 @@ from fasttrack.doorbell import Doorbell
 from fasttrack.feed import Placer
 from fasttrack.ids import JobId
 from fasttrack.settings import Settings
+from fasttrack.tasks import end_tasks
 
 from .backends.base import SessionBackend
 from .effects import Decided, Effects
@@ -102,9 +103,7 @@ class Scheduler:
                     await self._effects.finish()  # … and what was, is carried out
             except TimeoutError:
                 log.warning("calls to the session backend were left unanswered; they are settled at the next start")
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(*tasks)
             await self._backend.close()
             log.info("scheduler stopped")
 

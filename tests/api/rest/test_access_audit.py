@@ -54,6 +54,9 @@ async def test_every_write_leaves_an_entry(
 
     text = a_file({"a": ""}).encode()
     await do("PUT", "/pipelines/{pipeline}", content=text, headers=YAML)
+    await do("POST", "/versions", content=a_file({"a": "", "b": "a"}).encode(), headers=YAML)
+    names["number"] = "1"
+    await do("POST", "/pipelines/{pipeline}/versions/{number}/restore")
     await do("POST", "/pipelines/{pipeline}/pause")
     await do("POST", "/pipelines/{pipeline}/resume")
     names["job"] = (await do("POST", "/pipelines/{pipeline}/runs", json={"skip": ["a"]}))["id"]
@@ -77,6 +80,10 @@ async def test_every_write_leaves_an_entry(
             "/pipelines/{pipeline}/uploads/{upload}",
             **({"content": b"x", "headers": OFFSET} if last == "PATCH" else {}),
         )
+    names["job"] = (await do("POST", "/runs", json={"pipeline": "demo"}))["job"]["id"]
+    await do("POST", "/jobs/pause", json={"jobs": [names["job"]]})
+    await do("POST", "/jobs/resume", json={"jobs": [names["job"]]})
+    await do("POST", "/jobs/cancel", json={"jobs": [names["job"]]})
     names |= {"task": "a", "job": (await do("POST", "/pipelines/{pipeline}/runs"))["id"]}
     await do("POST", "/jobs/{job}/tasks/{task}/skip")
     names |= {"scope": "pool", "name": "GPU"}

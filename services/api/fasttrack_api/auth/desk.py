@@ -12,6 +12,7 @@ from fasttrack.db.accounts import load_standing
 from fasttrack.domain.access import OWNER, Caller
 from fasttrack.domain.tokens import hash_token, kind_of, looks_like_ours
 from fasttrack.errors import Unauthenticated, Unavailable
+from fasttrack.tasks import end_tasks
 from fasttrack.workflow.accounts import caller_of as caller_of_account
 from fasttrack.workflow.identities import caller_of_identity
 from fasttrack.workflow.tokens import caller_of_bearer, find_bearer
@@ -116,8 +117,6 @@ async def running(parts: Parts) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
         with suppress(Unavailable):
             await desk.last_uses.write(parts.database)

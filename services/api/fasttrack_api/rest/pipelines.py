@@ -36,7 +36,7 @@ YAML = "application/yaml"
 _YAML_TYPES = frozenset({YAML, "application/x-yaml", "text/yaml", "text/x-yaml"})
 _TAG = re.compile(r'"v(\d{1,9})"\Z')
 _SOURCE = "name: train\ntasks:\n  - name: fit\n    type: custom\n    command: python fit.py\n"
-IN_YAML: Any = {YAML: {"schema": {"type": "string"}, "examples": {"file": {"value": _SOURCE}}}}
+IN_YAML: Any = {YAML: {"schema": {"description": "A pipeline file."}, "examples": {"file": {"value": _SOURCE}}}}
 _EITHER: dict[int | str, dict[str, Any]] = {200: {"description": "As JSON, or as YAML.", "content": IN_YAML}}
 Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="The version's number.", examples=[3])]
 

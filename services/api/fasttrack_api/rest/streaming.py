@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from fasttrack.errors import FastTrackError
+from fasttrack.tasks import end_tasks
 
 SendBytes = Callable[[bytes], Awaitable[None]]
 
@@ -67,9 +68,7 @@ class Streamed(Response):
             me.uncancel()  # without an end of the answer, the server drops the connection
         finally:
             self._source.close()
-            watch.cancel()
-            guard.cancel()
-            await asyncio.gather(watch, guard, return_exceptions=True)
+            await end_tasks(watch, guard)
 
     async def _guard(self, sender: asyncio.Task[Any]) -> None:
         # One slow look for each connection: a timer for each send would cost a tenth of the delivery.

@@ -25,6 +25,7 @@ from fasttrack.errors import InvalidInput, NotFound
 from fasttrack.ids import PipelineId, ProjectId
 from fasttrack.storage.base import TooLarge, Upload, UploadStore
 from fasttrack.storage.uploads import CHECKSUMS
+from fasttrack.tasks import end_tasks
 from fasttrack.workflow.audit import record
 
 from ..parts import Parts
@@ -210,8 +211,7 @@ async def sweeping(parts: Parts) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_tasks(task)
 
 
 async def _sweep(parts: Parts) -> None:

@@ -25,6 +25,7 @@ from fasttrack.errors import FastTrackError, Unavailable
 from fasttrack.feed import Cursor, CursorExpired
 from fasttrack.ids import JobId
 from fasttrack.settings import Settings
+from fasttrack.tasks import end_tasks
 from fasttrack.telemetry import LogLimiter
 
 from ..parts import Parts
@@ -205,9 +206,7 @@ class Hub:
         for stream in list(self._streams):
             stream.end(Unavailable(_GOING))
         readers = [*self._ended, *([self._reader] if self._reader else [])]
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
+        await end_tasks(*readers)
         for stream in list(self._streams):
             stream.access.leave(stream)
 
@@ -233,9 +232,7 @@ class Hub:
                     async with asyncio.timeout(_BACKSTOP):
                         await self._wake.wait()
         finally:
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            await end_tasks(*helpers)
 
     async def _tick(self) -> None:
         while True:
