@@ -35,7 +35,13 @@ class Manager:
     """One cluster: what its routes work on."""
 
     def __init__(
-        self, generation: str, root: Path, *, keys: dict[str, str], agents: list[Agent] | None = None, step: float = 0.02
+        self,
+        generation: str,
+        root: Path,
+        *,
+        keys: dict[str, str],
+        agents: list[Agent] | None = None,
+        step: float = 0.02,
     ) -> None:
         """:param step: seconds per status; real ones take 0.5 to 6 s. :param keys: secret keys by access key."""
         self.generation = GENERATIONS[generation]
@@ -162,6 +168,10 @@ class Manager:
 
     async def groups(self, request: Request, key: str) -> Response:
         if not {"group", "group_id", "group_name"} & request.query_params.keys():
+            if not self.generation.is_strict:
+                raise Problem(
+                    400, "generic-bad-request", "Schema validation failed.", title="Invalid or Missing API Parameters."
+                )
             raise Problem(400, "invalid-api-params", "Input validation error", data={"group": "is required"})
         return JSONResponse({"scaling_groups": [{"name": name} for name in self.agents.groups]})
 
@@ -191,10 +201,12 @@ class Manager:
         """`stop` and `start` the manager, `cut` its streams, `lose` and `find` an agent."""
         match request.path_params["what"]:
             case "stop":
-                self.is_down = self.lives.is_down = True
+                self.is_down = True
+                self.lives.is_up.clear()
                 self.events.cut()
             case "start":
-                self.is_down = self.lives.is_down = False
+                self.is_down = False
+                self.lives.is_up.set()
             case "cut":
                 self.events.cut()
             case "lose":
@@ -216,6 +228,7 @@ def make_app(manager: Manager) -> ASGIApp:
                 count = manager.requests[key] = manager.requests.get(key, 0) + 1
                 if count > _LIMIT:
                     raise Problem(429, "rate-limit-exceeded")
+                await request.body()  # what takes effect late has been read by then
                 response = await befall(manager.faults.due(request), lambda: handler(request, key))
             except Problem as problem:
                 return answer(problem)

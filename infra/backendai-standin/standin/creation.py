@@ -56,10 +56,14 @@ def session_of(
     size = int(_first(given, "cluster_size", "clusterSize") or 1)
     if size > MOST_CONTAINERS:
         status = 412 if generation.is_strict else 400
-        raise Problem(status, "quota-exceeded", f"You cannot create session with more than {MOST_CONTAINERS} containers.")
+        raise Problem(
+            status, "quota-exceeded", f"You cannot create session with more than {MOST_CONTAINERS} containers."
+        )
     image = str(_first(given, "image", "lang") or "")
     if image not in IMAGES:
-        raise Problem(404, "object-not-found", f"Unknown image references: ref:'{image}'", title="No such environment image.")
+        raise Problem(
+            404, "object-not-found", f"Unknown image references: ref:'{image}'", title="No such environment image."
+        )
     command = str(_first(given, "startupCommand", "startup_command") or "")
     if kind == "batch" and not command:
         raise Problem(400, "invalid-api-params", "Batch sessions must have a non-empty startup command.")
@@ -67,7 +71,9 @@ def session_of(
     config = given.get("config") or {}
     group = str(_first(config, "scaling_group", "scalingGroup") or agents.groups[0])
     if group not in agents.groups:
-        message = f"The scaling group '{group}' does not exist or you do not have access to the scaling group '{group}'."
+        message = (
+            f"The scaling group '{group}' does not exist or you do not have access to the scaling group '{group}'."
+        )
         raise Problem(404, "object-not-found", message, title="No such scaling group.")
     slots = _slots(config, generation, agents)
     resolved = dict(config)

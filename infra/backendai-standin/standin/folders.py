@@ -70,7 +70,9 @@ class Folders:
         name = str(given.get("name", ""))
         host = given.get("host")
         if self._generation.is_strict and not _SLUG.match(name):
-            raise Problem(400, "invalid-api-params", "Input validation error", data={"name": "value must be a valid slug."})
+            raise Problem(
+                400, "invalid-api-params", "Input validation error", data={"name": "value must be a valid slug."}
+            )
         if host not in (None, HOST):
             kind = "invalid-api-params" if self._generation.is_strict else "storage-permission-not-allowed"
             raise Problem(400, kind, f"`create-vfolder` Not allowed in vfolder host(`{host}`)")
@@ -78,7 +80,9 @@ class Folders:
             if self._generation.is_strict:
                 raise Problem(400, "vfolder-already-exists", data=name)
             raise Problem(400, "invalid-api-params", "The virtual folder already exists with the same name.")
-        folder = Folder(name, owner, usage_mode=given.get("usage_mode", "general"), permission=given.get("permission", "rw"))
+        folder = Folder(
+            name, owner, usage_mode=given.get("usage_mode", "general"), permission=given.get("permission", "rw")
+        )
         self.all[folder.id] = folder
         self.path(folder).mkdir(parents=True)
         return folder
@@ -112,7 +116,9 @@ class Folders:
         path = self.path(folder, inside)
         if not path.is_dir():
             if self._generation.is_strict:
-                raise Problem(400, "invalid-api-params", "No such file or directory", data={"errno": 2, "paths": [inside]})
+                raise Problem(
+                    400, "invalid-api-params", "No such file or directory", data={"errno": 2, "paths": [inside]}
+                )
             raise Problem(400, "vfolder-operation-failed", "Bad request to storage proxy")
         found = []
         for entry in sorted(os.scandir(path), key=lambda e: e.name):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from pathlib import Path
+from contextlib import suppress
 
 from .agents import Agents
 from .events import Events
@@ -35,8 +35,9 @@ class Lives:
         self._room = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._processes: dict[str, asyncio.subprocess.Process] = {}
-        self.is_down = False
-        """While the manager is away commands end unseen: their results are lost (23.09)."""
+        self.is_up = asyncio.Event()
+        """While the manager is away commands end unseen: their results are lost (23.09), or told later (26.x)."""
+        self.is_up.set()
 
     def begin(self, session: Session) -> None:
         """Take a session that was just written."""
@@ -148,10 +149,9 @@ class Lives:
         agent = self._agents.find(session.kernels[0].agent)
         if agent is not None and not agent.is_alive:
             return  # nobody is left who could tell of it
-        if self.is_down and self._generation.leaves_sessions_behind:
+        if not self.is_up.is_set() and self._generation.leaves_sessions_behind:
             return
-        while self.is_down:
-            await asyncio.sleep(self._step / 4)
+        await self.is_up.wait()
         session.log += _AFTER.encode()
         session.result = "SUCCESS" if code == 0 else "FAILURE"
         good = code == 0
@@ -252,12 +252,5 @@ async def _read(process: asyncio.subprocess.Process, session: Session) -> None:
 
 def _kill(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-
-
-def scratch_of(root: Path, session: Session) -> Path:
-    """The session's own home."""
-    return root / "scratch" / session.id

@@ -168,7 +168,10 @@ def _image(reference: str) -> dict[str, Any]:
         "labels": [{"key": "ai.backend.features", "value": "batch query uid-match"}],
         "aliases": [],
         "size_bytes": 119766390,
-        "resource_limits": [{"key": "cpu", "min": "1", "max": "Infinity"}, {"key": "mem", "min": "64m", "max": "Infinity"}],
+        "resource_limits": [
+            {"key": "cpu", "min": "1", "max": "Infinity"},
+            {"key": "mem", "min": "64m", "max": "Infinity"},
+        ],
         "supported_accelerators": ["cuda", "atom", "warboy", "ipu"],
         "installed": True,
     }

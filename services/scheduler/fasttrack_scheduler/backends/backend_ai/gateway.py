@@ -56,10 +56,11 @@ class Gateway:
     async def generation(self) -> Generation:
         """Which release the manager is of; asked once, and again after it was away, since it may be another by then.
 
-        :raises Away: it does not answer.
+        :raises Away: it does not answer, or is none that can be worked with.
         """
         async with self._negotiating:
             if self._generation is None:
+                self._breaker.require_closed()
                 request = self._client.build_request("GET", "/")
                 answer = await self._send(request, is_write=False)
                 try:
@@ -87,8 +88,8 @@ class Gateway:
         :raises Unknown: a write that may have taken effect. :raises BadCredentials: our key or clock is not taken.
         """
         is_write = method != "GET" if is_write is None else is_write
-        generation = await self.generation()
         self._breaker.require_closed()
+        generation = await self.generation()
         await self._pace.wait()
         return await self._send(self._request(generation, method, path, query, body, seconds), is_write=is_write)
 
@@ -107,8 +108,8 @@ class Gateway:
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[str]]:
         """The lines of a long answer, such as server-sent events, as they come. :raises Away: it cannot be opened."""
-        generation = await self.generation()
         self._breaker.require_closed()
+        generation = await self.generation()
         await self._pace.wait()
         request = self._request(generation, "GET", path, query, None, 60.0)  # a comment comes every 15 s
         try:
