@@ -1,0 +1,32 @@
+"""`python -m standin`: serve a stand-in manager until interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import uvicorn
+
+from .app import Manager, make_app
+from .generations import GENERATIONS
+
+
+def main() -> None:
+    """Read the arguments, and serve."""
+    parser = argparse.ArgumentParser(prog="standin", description="A stand-in for a Backend.AI manager.")
+    parser.add_argument("--generation", choices=sorted(GENERATIONS), default="26", help="whose habits (default: 26)")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8081, help="the port to listen on (default: 8081)")
+    parser.add_argument("--step", type=float, default=0.3, help="seconds that each status takes (default: 0.3)")
+    parser.add_argument("--dir", type=Path, help="where folders are kept (default: a new temporary directory)")
+    parser.add_argument("--access-key", default="AKIASTANDIN", help="the key that is let in")
+    parser.add_argument("--secret-key", default="standin", help="its secret")
+    given = parser.parse_args()
+    root = given.dir or Path(tempfile.mkdtemp(prefix="standin-"))
+    manager = Manager(given.generation, root, keys={given.access_key: given.secret_key}, step=given.step)
+    uvicorn.run(make_app(manager), host=given.host, port=given.port, log_level="info")
+
+
+if __name__ == "__main__":
+    main()

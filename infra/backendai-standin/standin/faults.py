@@ -1,0 +1,112 @@
+"""The fault panel: what goes wrong, asked for by tests at `/standin/faults`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from .problems import Problem, answer
+
+KINDS = {
+    "lost_before": "the request never arrives: the connection is cut and nothing is done",
+    "lost_after": "the request takes effect, and its answer is lost",
+    "late": "the request takes effect after `seconds`, long after its sender has given up",
+    "status": "answered with `status`, and nothing is done",
+    "slow": "answered after `seconds`",
+}
+EVENT_KINDS = {"events_lost", "events_doubled", "events_reordered"}
+
+
+@dataclass
+class Fault:
+    """One entry of the panel."""
+
+    kind: str
+    method: str = ""
+    path: str = ""
+    times: int = 1
+    """How often; less than 0: until it is removed."""
+    status: int = 500
+    seconds: float = 0.0
+    share: float = 1.0
+    """Of the requests that it could meet."""
+
+    def meets(self, request: Request) -> bool:
+        return (
+            self.times != 0
+            and self.method in ("", request.method)
+            and request.url.path.startswith(self.path)
+            and random.random() < self.share  # noqa: S311 - faults, not secrets
+        )
+
+
+class Cut(Exception):
+    """The connection ends here, with nothing said."""
+
+
+class Faults:
+    """What was asked for and has not happened yet."""
+
+    def __init__(self) -> None:
+        self.planned: list[Fault] = []
+        self.events_do: str = ""
+        self._held: bytes | None = None
+
+    def plan(self, given: dict[str, Any]) -> None:
+        """Take an entry. :raises ValueError: there is no such fault."""
+        kind = given.get("kind")
+        if kind in EVENT_KINDS or kind == "events_right":
+            self.events_do = "" if kind == "events_right" else str(kind)
+            return
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(sorted({*KINDS, *EVENT_KINDS, 'events_right'}))}")
+        self.planned.append(Fault(**given))
+
+    def clear(self) -> None:
+        self.planned.clear()
+        self.events_do = ""
+
+    def due(self, request: Request) -> Fault | None:
+        """What befalls this request."""
+        for fault in self.planned:
+            if fault.meets(request):
+                fault.times -= 1
+                return fault
+        return None
+
+    def events(self, message: bytes) -> list[bytes]:
+        """What is told instead of this event."""
+        match self.events_do:
+            case "events_lost":
+                return []
+            case "events_doubled":
+                return [message, message]
+            case "events_reordered":
+                held, self._held = self._held, message if self._held is None else None
+                return [message, held] if held is not None else []
+        return [message]
+
+
+async def befall(fault: Fault | None, handle: Any) -> Response:
+    """Answer the request as the fault has it. :raises Cut: it is not answered at all."""
+    match fault.kind if fault else "":
+        case "lost_before":
+            raise Cut
+        case "lost_after":
+            await handle()
+            raise Cut
+        case "late":
+            asyncio.get_running_loop().call_later(fault.seconds, lambda: asyncio.ensure_future(handle()))  # type: ignore[union-attr]
+            raise Cut
+        case "status":
+            kind = {429: "rate-limit-exceeded", 503: "server-frozen"}.get(fault.status, "internal-server-error")  # type: ignore[union-attr]
+            return answer(Problem(fault.status, kind))  # type: ignore[union-attr]
+        case "slow":
+            await asyncio.sleep(fault.seconds)  # type: ignore[union-attr]
+    response: Response = await handle()
+    return response

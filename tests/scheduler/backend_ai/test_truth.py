@@ -1,0 +1,127 @@
+"""What a session's record means, for every way a session ended on real managers of two generations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fasttrack.domain.states import FailureClass as F
+from fasttrack_scheduler.backends.backend_ai.truth import Session
+from fasttrack_scheduler.backends.base import SessionStatus as S
+
+from .recorded import GENERATIONS, recorded
+
+OK = (S.SUCCEEDED, None)
+USER = (S.FAILED, F.USER)
+ENDED = (S.CANCELLED, F.CANCELLED)
+CLUSTER = (S.FAILED, F.INFRASTRUCTURE)
+
+BOTH: dict[str, tuple[S, F | None]] = {
+    "mount-final-status": OK,
+    "full-final-status": OK,
+    "same-name-again-final-status": OK,
+    "exit3-final-status": USER,
+    "signal-final-status": USER,
+    "notfound-final-status": USER,
+    "badboot-final-status": OK,
+    "multiline-final-status": USER,
+    "atom-final-status": OK,
+    "multi-node-final-status": OK,
+    "insufficient-status": (S.QUEUED, None),
+    "insufficient-final": ENDED,
+    "starts-at-final": OK,
+    "cancel-running-final-status": ENDED,
+    "forced-final-status": ENDED,
+    "delete-early-final": ENDED,
+    "container-killed-final-status": CLUSTER,
+    "oom-final-status": OK,
+    "agent-loss-status": (S.RUNNING, None),
+    "agent-loss-final": ENDED,
+}
+ONLY: dict[str, dict[str, tuple[S, F | None]]] = {
+    "23.09.10": {
+        # The lie of the old ones: the command is over, the session stays RUNNING for ever.
+        "single-node-cluster-final-status": OK,
+        "cluster-fails-final-status": (S.STOPPING, None),
+        "dep-b-final": OK,
+        "hetero-final-status": CLUSTER,
+        "manager-restart-final": (S.RUNNING, None),
+        "timeout-pending-final": CLUSTER,
+    },
+    "26.9.6": {
+        "single-node-cluster-final-status": OK,
+        "cluster-fails-final-status": USER,
+        "dep-b-final": OK,
+        "hetero-final-status": OK,
+        "manager-restart-final": OK,
+        "timeout-pending-final": (S.QUEUED, None),
+        "timeout-batch-final-status": (S.FAILED, F.TIMEOUT),
+    },
+}
+
+
+@pytest.mark.parametrize("release", GENERATIONS)
+def test_every_recorded_end_is_understood(release: str) -> None:
+    sessions = recorded(release)["sessions"]
+    for name, meaning in {**BOTH, **ONLY[release]}.items():
+        seen = Session.of(sessions[name]).observation()
+        assert (seen.status, seen.failure) == meaning, name
+        assert seen.session_id == sessions[name]["id"]
+        assert seen.started_at is None or seen.ended_at is None or seen.started_at <= seen.ended_at
+
+
+def record(**changes: Any) -> Session:
+    return Session.of({**recorded("23.09.10")["sessions"]["exit3-final-status"], **changes})
+
+
+def test_the_exit_code_comes_from_elsewhere_and_is_told() -> None:
+    assert record().observation(3).exit_code == 3
+    assert record().observation(3).reason == "the command ended with exit code 3"
+    assert record().observation().exit_code is None
+    assert record().observation().reason == "the command failed"
+    assert record(result="SUCCESS").observation().exit_code == 0
+
+
+def test_a_session_that_is_left_behind_is_known_as_such() -> None:
+    sessions = recorded("23.09.10")["sessions"]
+    assert Session.of(sessions["cluster-fails-final-status"]).is_left_behind
+    assert not Session.of(sessions["manager-restart-final"]).is_left_behind  # no result: only patience can tell
+    assert not record().is_left_behind
+
+
+def test_what_a_session_waits_for_is_said_in_words() -> None:
+    seen = Session.of(recorded("23.09.10")["sessions"]["insufficient-status"]).observation()
+    assert seen.reason == (
+        "no agent of the resource group has room for it: Could not find a contiguous resource region in any agent big "
+        "enough to host the session"
+    )
+
+
+def test_why_a_container_could_not_be_made_is_said() -> None:
+    seen = Session.of(recorded("23.09.10")["sessions"]["hetero-final-status"]).observation()
+    assert seen.reason.startswith("its container could not be started: InsufficientResource(")
+    assert "DiscretePropertyAllocMap" in seen.reason
+
+
+def test_a_container_that_was_killed_from_outside_is_no_fault_of_the_command() -> None:
+    for release in GENERATIONS:
+        seen = Session.of(recorded(release)["sessions"]["container-killed-final-status"]).observation()
+        assert seen.reason == "its container was ended from outside"
+
+
+@pytest.mark.parametrize("status", ["PENDING", "SCHEDULED", "PREPARING", "CREATING", "RUNNING", "TERMINATING"])
+def test_nothing_that_is_not_over_has_failed(status: str) -> None:
+    for result in ("UNDEFINED", "FAILURE"):
+        assert not record(status=status, result=result).observation().status.is_terminal
+
+
+def test_a_status_of_a_release_to_come_is_not_an_end() -> None:
+    seen = record(status="HIBERNATING", result="UNDEFINED").observation()
+    assert (seen.status, seen.reason) == (S.PREPARING, "the cluster calls it HIBERNATING")
+
+
+@pytest.mark.parametrize("broken", ["", "not json", "[1]", None])
+def test_a_record_with_unreadable_parts_is_read_as_far_as_it_goes(broken: str | None) -> None:
+    seen = record(status_data=broken, status_history=broken, terminated_at="yesterday").observation()
+    assert (seen.status, seen.started_at, seen.ended_at) == (S.FAILED, None, None)
