@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -60,6 +61,8 @@ async def serve_alone(call: Invocation, host: str | None, port: int | None) -> N
                     await owner_token(settings, parts.database)
                 app = create_app(settings, given=parts)
                 running = await stack.enter_async_context(serving(app, settings, listening, patience=_PATIENCE_ALONE))
+                gc.collect()
+                gc.freeze()  # it stays to the end, and requests need not wait until it has been looked through
                 if call.out.as_json:
                     call.out.record({"ready": True, "api": address})
                 else:
