@@ -198,7 +198,8 @@ class Manager:
         return JSONResponse({"requests": self.requests, "sessions": sessions, "planned": len(self.faults.planned)})
 
     async def operate(self, request: Request) -> Response:
-        """`stop` and `start` the manager, `cut` its streams, `lose` and `find` an agent."""
+        """`stop` and `start` the manager, have it be `late` to write RUNNING or `early`, `cut` its streams, `lose` and
+        `find` an agent."""
         match request.path_params["what"]:
             case "stop":
                 self.is_down = True
@@ -207,6 +208,8 @@ class Manager:
             case "start":
                 self.is_down = False
                 self.lives.is_up.set()
+            case "late" | "early":
+                self.lives.is_late = request.path_params["what"] == "late"
             case "cut":
                 self.events.cut()
             case "lose":
@@ -214,7 +217,7 @@ class Manager:
             case "find":
                 await self.lives.find_agent(request.query_params["agent"])
             case _:
-                return PlainTextResponse("stop, start, cut, lose?agent=, find?agent=\n", 404)
+                return PlainTextResponse("stop, start, late, early, cut, lose?agent=, find?agent=\n", 404)
         return JSONResponse({})
 
 

@@ -35,6 +35,8 @@ class Lives:
         self._room = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self.is_late = False
+        """Whether RUNNING is written only when the command is over: the race of 23.09, which a busy manager loses."""
         self.is_up = asyncio.Event()
         """While the manager is away commands end unseen: their results are lost (23.09), or told later (26.x)."""
         self.is_up.set()
@@ -75,14 +77,9 @@ class Lives:
         self._events.kernels("kernel_creating", session, "")
         process = await self._start(session)
         self._events.kernels("kernel_started", session, "")
-        # The old race: the command may be over before RUNNING is written, and its end is then refused.
-        early = False
-        if self._generation.leaves_sessions_behind:
-            try:
-                await asyncio.wait_for(asyncio.shield(process.wait()), self._step / 4)
-                early = True
-            except TimeoutError:
-                pass
+        if self.is_late:
+            await process.wait()
+        early = process.returncode is not None and self._generation.leaves_sessions_behind
         session.enter("RUNNING")
         self._events.session("session_started", session, "triggered-by-scheduler")
         self._events.call_back(session, "started")

@@ -107,9 +107,10 @@ _VERSION = """SELECT v.id, v.pipeline_id, p.project_id, v.number, v.author, v.me
 _JOB = """SELECT j.id, j.project_id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version,
                  j.state, j.reason, j.params, j.priority, j.submitted_by, j.site, j.origin_job_id, j.skip, j.overrides,
                  j.seq, j.tasks, j.open_tasks, j.failed_tasks, j.cancelled_tasks, j.cancel_requested_at, j.created_at,
-                 j.started_at, j.ended_at, j.pruned_at, h.epoch, h.pos
+                 j.started_at, j.ended_at, j.pruned_at,
+                 (SELECT epoch FROM feed_head) AS epoch, (SELECT pos FROM feed_head) AS pos
           FROM job j JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
-               JOIN pipeline_version v ON v.id = j.version_id CROSS JOIN feed_head h """
+               JOIN pipeline_version v ON v.id = j.version_id """
 
 
 def _job(row: Any) -> JobListing:

@@ -154,7 +154,7 @@ async def test_logs_of_many_tasks_cost_as_many_statements_as_that_of_one(
             nodes = (await ask(query, id=to_global(Kind.JOB, job), first=first))["job"]["taskInstances"]["nodes"]
         assert nodes == [{"log": {"attempt": 1, "isEnd": False}, "outputs": {"next": None}}] * first
         counts.append(count[0])
-    assert counts == [5, 5]
+    assert counts == [4, 4]
 
 
 async def test_following_brings_everything_once_and_completes(machine: Machine, address: str, tmp_path: Path) -> None:

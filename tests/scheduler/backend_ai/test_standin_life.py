@@ -79,6 +79,7 @@ async def test_a_command_ends_with_its_result(old: Cluster, new: Cluster) -> Non
 
 
 async def test_a_command_that_is_over_too_early_leaves_its_session_running_for_ever(old: Cluster, new: Cluster) -> None:
+    old.manager.lives.is_late = new.manager.lives.is_late = True
     left = await old.create("exit 3")
 
     async def has_result() -> bool:

@@ -75,7 +75,12 @@ async def put_pipeline_draft(
     )
 
 
-@router.delete("/{pipeline}/draft", summary="Discard a draft", status_code=204)
+@router.delete(
+    "/{pipeline}/draft",
+    summary="Discard a draft",
+    status_code=204,
+    responses={412: {"description": "What is stored is not what `If-Match` asks for."}},
+)
 async def delete_pipeline_draft(
     call: OfCaller, pipeline: APipeline, project: InProject = None, if_match: IfMatch = None
 ) -> Response:

@@ -144,7 +144,12 @@ async def resume_job(call: OfCaller, job: AJob) -> models.Changed:
     return await _change(call, job, writes.resume_job)
 
 
-@router.post("/{job}/rerun", summary="Run a job again", status_code=201)
+@router.post(
+    "/{job}/rerun",
+    summary="Run a job again",
+    status_code=201,
+    responses={200: {"description": "It was only tried, or the key was used before.", "model": models.Rerun}},
+)
 async def rerun_job(
     call: OfCaller,
     job: AJob,

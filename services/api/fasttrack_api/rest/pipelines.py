@@ -114,6 +114,7 @@ async def put_pipeline(
     "",
     summary="Publish a pipeline file under its own name",
     status_code=201,
+    responses={200: {"description": "The newest version means the same already.", "model": models.Published}},
     openapi_extra={"requestBody": {"required": True, "content": IN_YAML}},
 )
 async def publish_file(

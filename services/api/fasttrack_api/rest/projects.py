@@ -36,7 +36,12 @@ async def list_projects(
     return models.Page(items=page, next=page[-1].name if len(found) > limit else None)
 
 
-@router.post("", summary="Make a project", status_code=201)
+@router.post(
+    "",
+    summary="Make a project",
+    status_code=201,
+    responses={200: {"description": "It was there already.", "model": models.Project}},
+)
 async def create_project(call: OfCaller, given: access_models.ProjectBody, response: Response) -> models.Project:
     """Make a project; one that is there already is left as it is, and answers 200. For superadmins."""
 

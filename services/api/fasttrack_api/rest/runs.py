@@ -22,7 +22,12 @@ from .routing import Route
 router = APIRouter(prefix="/api/v1/pipelines", tags=["pipelines"], route_class=Route)
 
 
-@router.post("/{pipeline}/runs", summary="Run a pipeline", status_code=201)
+@router.post(
+    "/{pipeline}/runs",
+    summary="Run a pipeline",
+    status_code=201,
+    responses={200: {"description": "The job that the key was used for before.", "model": models.Submitted}},
+)
 async def run_pipeline(
     call: OfCaller,
     pipeline: APipeline,

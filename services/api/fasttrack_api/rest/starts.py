@@ -33,7 +33,12 @@ class _OnlyTried(Exception):
         self.started = started
 
 
-@router.post("", summary="Run a file or a pipeline", status_code=201)
+@router.post(
+    "",
+    summary="Run a file or a pipeline",
+    status_code=201,
+    responses={200: {"description": "It was only tried, or the key was used before.", "model": start_models.Started}},
+)
 async def start_run(
     call: OfCaller,
     given: start_models.StartBody,
