@@ -59,7 +59,7 @@ check: $(STAMP) ## Format, lint, types, import contracts, generated files, size 
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo "run make fix"; exit 1; }
 	@$(BIN)/ruff check --quiet $(SOURCES)
 	@$(BIN)/mypy
-	@MYPYPATH=examples/clients/python $(BIN)/mypy --strict examples/clients contracts
+	@MYPYPATH=examples/clients/python $(BIN)/mypy --strict examples/clients contracts infra/backendai-standin/standin
 	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.txt 2>&1 || { cat $(VENV)/imports.txt; exit 1; }
 	@grep "^Contracts:" $(VENV)/imports.txt
 	@$(BIN)/python -m contracts

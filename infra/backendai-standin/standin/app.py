@@ -199,7 +199,8 @@ class Manager:
 
     async def operate(self, request: Request) -> Response:
         """`stop` and `start` the manager, have it be `late` to write RUNNING or `early`, `cut` its streams, `lose` and
-        `find` an agent."""
+        `find` an agent.
+        """
         match request.path_params["what"]:
             case "stop":
                 self.is_down = True

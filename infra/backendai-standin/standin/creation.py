@@ -31,7 +31,7 @@ _CONFIG_KEYS = {
     "mountMap", "mount_options", "mountOptions", "preopen_ports", "preopenPorts", "agent_list", "agentList",
     "attach_network", "mount_ids", "mount_id_map",
 }  # fmt: skip
-_SUFFIXES = {suffix: 1024**power for power, suffix in enumerate("kmgtpe", 1)}
+_SUFFIXES: dict[str, int] = {suffix: 1024**power for power, suffix in enumerate("kmgtpe", 1)}
 
 
 def session_of(

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -80,7 +81,7 @@ async def processes(database_url: str, redis_url: str, tmp_path: Path) -> AsyncI
         await made.end()
 
 
-class Client:
+class Client(ABC):
     """Follows everything, at one process after the other, with the newest cursor that it has."""
 
     def __init__(self, processes: Processes, cursor: str, first: int) -> None:
@@ -98,8 +99,8 @@ class Client:
                 await self._connect(until)
             await asyncio.sleep(0.05)
 
-    async def _connect(self, until: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _connect(self, until: int) -> None: ...
 
 
 class EventsClient(Client):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,9 +12,6 @@ import uvicorn
 
 from fasttrack_scheduler.backends.backend_ai.gateway import Gateway
 from fasttrack_scheduler.backends.backend_ai.signing import Keypair
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "infra" / "backendai-standin"))
-
 from standin.app import Manager, make_app
 
 GENERATION_OF = {"23.09.10": "23.09", "26.9.6": "26"}

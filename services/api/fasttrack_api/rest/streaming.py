@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ class Source(Protocol):
         """Let everything go."""
 
 
-class Streamed(Response):
+class Streamed(Response, ABC):
     """Sends what `follow` gives; lets a client go that has left, or that takes nothing."""
 
     def __init__(
@@ -42,9 +43,9 @@ class Streamed(Response):
         self._sending_since: float | None = None
         self._is_stuck = False
 
+    @abstractmethod
     async def follow(self, send: SendBytes) -> None:
         """Send the answer piece by piece, and return at its end."""
-        raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve it."""

@@ -1,6 +1,6 @@
 """The session backend contract: what runs compute sessions, and what the engine may count on.
 
-Nine verbs, each idempotent, each safe to call again after any failure, from any scheduler. A new backend can be
+Ten verbs, each idempotent, each safe to call again after any failure, from any scheduler. A new backend can be
 written from this file alone; `tests/contracts/test_session_backends.py` runs over every entry of the table in
 `backends/__init__.py` and says the same in code.
 
