@@ -10,8 +10,8 @@ from pathlib import Path
 
 import uvicorn
 
-from fasttrack_scheduler.backends.backend_ai.gateway import Gateway
-from fasttrack_scheduler.backends.backend_ai.signing import Keypair
+from fasttrack.backend_ai.gateway import Gateway
+from fasttrack.backend_ai.signing import Keypair
 from standin.app import Manager, make_app
 
 GENERATION_OF = {"23.09.10": "23.09", "26.9.6": "26"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fasttrack_scheduler.backends.backend_ai.answers import (
+from fasttrack.backend_ai.answers import (
     AlreadyExists,
     Away,
     BadCredentials,

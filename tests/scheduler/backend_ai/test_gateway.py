@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from fasttrack_scheduler.backends.backend_ai import gateway as gateway_module
-from fasttrack_scheduler.backends.backend_ai.answers import Away, BadCredentials, Refused, Throttled, Unknown
-from fasttrack_scheduler.backends.backend_ai.gateway import Gateway
-from fasttrack_scheduler.backends.backend_ai.signing import Keypair
+from fasttrack.backend_ai import gateway as gateway_module
+from fasttrack.backend_ai.answers import Away, BadCredentials, Refused, Throttled, Unknown
+from fasttrack.backend_ai.gateway import Gateway
+from fasttrack.backend_ai.signing import Keypair
 from tests.waiting import eventually
 
 from .recorded import GENERATIONS

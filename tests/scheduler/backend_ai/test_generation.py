@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fasttrack_scheduler.backends.backend_ai.generation import Generation, UnsupportedManager
+from fasttrack.backend_ai.generation import Generation, UnsupportedManager
 
 from .recorded import recorded
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasttrack_scheduler.backends.backend_ai.pace import SHARE, SLOWEST, WINDOW, Pace, rate_of
+from fasttrack.backend_ai.pace import SHARE, SLOWEST, WINDOW, Pace, rate_of
 
 
 @given(limit=st.integers(100, 1_000_000), used=st.integers(0, 2_000_000))

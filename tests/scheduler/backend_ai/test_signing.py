@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from fasttrack_scheduler.backends.backend_ai.signing import Keypair, signed_headers
+from fasttrack.backend_ai.signing import Keypair, signed_headers
 
 KEYPAIR = Keypair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)

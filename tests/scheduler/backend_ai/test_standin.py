@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from fasttrack_scheduler.backends.backend_ai.generation import Generation
-from fasttrack_scheduler.backends.backend_ai.signing import signed_headers
+from fasttrack.backend_ai.generation import Generation
+from fasttrack.backend_ai.signing import signed_headers
 
 from .recorded import GENERATIONS, recorded
 from .standins import KEYPAIR, serving

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from fasttrack.backend_ai.answers import NotYet
+from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.domain.states import FailureClass
-from fasttrack_scheduler.backends.backend_ai.answers import NotYet
-from fasttrack_scheduler.backends.backend_ai.gateway import Gateway
 from fasttrack_scheduler.backends.backend_ai.truth import FIELDS, Session
 from fasttrack_scheduler.backends.base import SessionStatus
 from tests.waiting import eventually
