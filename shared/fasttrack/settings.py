@@ -46,6 +46,12 @@ def _issuer(url: str | None) -> str | None:
     raise ValueError("must be an https:// address, without a question mark and without a password in it")
 
 
+def _manager(url: str | None) -> str | None:
+    if url is None or re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", url):
+        return None if url is None else url.rstrip("/")
+    raise ValueError("must be an address such as https://manager.example.com, without a password in it")
+
+
 def _role_grants(roles: dict[str, str]) -> dict[str, str]:
     for name, grants in roles.items():
         for grant in grants.split():
@@ -110,6 +116,21 @@ class Settings(BaseSettings):
     """Whether local tasks get their folders at /pipeline by user namespaces: `auto` falls back and says so."""
     local_folders_dir: Path | None = None
     """Where the local backend looks for the folders that tasks mount; unset is `folders` in the state directory."""
+
+    backend_ai_endpoint: Annotated[str | None, AfterValidator(_manager)] = None
+    """Where the Backend.AI manager is, such as `https://manager.example.com`; needed by the backend `backend_ai`."""
+    backend_ai_access_key: str | None = Field(default=None, min_length=1, max_length=100)
+    """The access key that sessions and folders are made with."""
+    backend_ai_secret_key: SecretStr | None = None
+    """The secret key that belongs to it."""
+    backend_ai_domain: str = Field(default="default", min_length=1, max_length=64)
+    """The domain of the projects that tasks name."""
+    backend_ai_folder_host: str | None = Field(default=None, pattern=r"^[\w.-]+:[\w.-]+$")
+    """Where the folders of pipelines are made, such as `local:volume1`; unset is where the manager makes them."""
+    backend_ai_architecture: str = Field(default="x86_64", pattern=r"^[\w-]{1,32}$")
+    """The processor that images are made for."""
+    backend_ai_agent_patience: Annotated[Seconds, Field(ge=timedelta(seconds=1))] = timedelta(minutes=2)
+    """How long an agent may be lost before the sessions on it are given up."""
 
     reconcile_interval: Seconds = timedelta(seconds=1)
     """How often due jobs are looked for in the database (the backstop of a lost wake-up)."""
@@ -281,6 +302,14 @@ class Settings(BaseSettings):
                 "FASTTRACK_IDENTITY_ISSUER needs FASTTRACK_IDENTITY_AUDIENCE: without it, a token that the provider made "
                 "for some other service would be taken here"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _cluster_is_named(self) -> Self:
+        if self.backend == "backend_ai":
+            for name in ("backend_ai_endpoint", "backend_ai_access_key", "backend_ai_secret_key"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"FASTTRACK_BACKEND=backend_ai needs FASTTRACK_{name.upper()}")
         return self
 
     @property

@@ -6,21 +6,29 @@ import asyncio
 import itertools
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.clock import SystemClock
 from fasttrack.domain.pipeline import ClusterMode
 from fasttrack.ids import JobId, PipelineId, new_id
 from fasttrack.settings import Settings
+from fasttrack.storage.cluster_layout import folder_of, job_path
+from fasttrack_scheduler.backends.backend_ai.backend import BackendAI
 from fasttrack_scheduler.backends.base import SessionBackend, SessionSpec, Workspace
 from fasttrack_scheduler.backends.local.backend import LocalBackend
 from fasttrack_scheduler.backends.simulated import Script, SimulatedBackend, SimulatedSite
+from standin.agents import Agent
+from standin.creation import IMAGE
+from tests.scheduler.backend_ai.recorded import GENERATIONS
+from tests.scheduler.backend_ai.standins import KEYPAIR, Manager, serving
 
+OLD, NEW = GENERATIONS
 PLACES = 2
 """How many sessions of one cpu a small site runs at the same time."""
 
@@ -65,6 +73,10 @@ class TestSite(Protocol):
     """One place with any number of backend objects, and sessions that behave as asked."""
 
     __test__: bool = False
+    no_room: str = "2 of 2 are in use"
+    """What a session that waits for room is told."""
+    keeps_records: bool = False
+    """Whether the site keeps its own record of sessions that were forgotten."""
 
     async def backend(self, *, started: bool = True) -> SessionBackend:
         """A further backend object of this site, started unless told otherwise."""
@@ -88,7 +100,12 @@ class TestSite(Protocol):
         """Whether the pipeline's own folder is there."""
 
 
-class LocalTestSite:
+class _OwnSite:
+    no_room = "2 of 2 are in use"
+    keeps_records = False
+
+
+class LocalTestSite(_OwnSite):
     """A state directory and real processes."""
 
     __test__ = False
@@ -149,7 +166,7 @@ class LocalTestSite:
             await backend.close()
 
 
-class SimulatedTestSite:
+class SimulatedTestSite(_OwnSite):
     """The scripted backend."""
 
     __test__ = False
@@ -193,10 +210,77 @@ class SimulatedTestSite:
         """Nothing outlives the object."""
 
 
-SITES: dict[str, Callable[[Path], LocalTestSite | SimulatedTestSite]] = {
+class ClusterTestSite:
+    """A stand-in for a Backend.AI manager of one generation, with real processes."""
+
+    __test__ = False
+    no_room = "no agent of the resource group has room for it"
+    keeps_records = True
+
+    def __init__(self, folder: Path, release: str) -> None:
+        self.marks = folder / "marks"
+        self.marks.mkdir()
+        self._stack = AsyncExitStack()
+        self._serving = serving(release, folder / "cluster", agents=[_agent()])
+        self._address: str | None = None
+        self.manager: Manager
+        if release != OLD:
+            self.no_room = ""  # 26.x says nothing
+
+    async def backend(self, *, started: bool = True) -> BackendAI:
+        if self._address is None:
+            self.manager, self._address = await self._stack.enter_async_context(self._serving)
+        made = BackendAI(Gateway(self._address, KEYPAIR), site=f"backend_ai:{self._address}")
+        self._stack.push_async_callback(made.close)
+        if started:
+            await made.start()
+        return made
+
+    def ends(self, code: int, *, output: str = "") -> SessionSpec:
+        return self._spec(output, f"exit {code}")
+
+    def runs(self, *, output: str = "") -> SessionSpec:
+        return self._spec(output, "exec sleep 60")
+
+    def ignores_stop(self) -> SessionSpec:
+        return self._spec("ready", "trap '' TERM; while :; do sleep 0.05; done")
+
+    def impossible(self) -> SessionSpec:
+        return make_spec(image=IMAGE, slots={"cpu": Decimal(PLACES + 1)})
+
+    def executions(self, name: str) -> int:
+        mark = self.marks / name
+        return len(mark.read_text().splitlines()) if mark.exists() else 0
+
+    def has_outputs(self, workspace: Workspace) -> bool:
+        return self._has(workspace, job_path(workspace.job_id))
+
+    def has_vfroot(self, workspace: Workspace) -> bool:
+        return self._has(workspace, "vfroot")
+
+    def _has(self, workspace: Workspace, path: str) -> bool:
+        folders = self.manager.folders
+        name = folder_of(workspace.pipeline_id)
+        return any(f.name == name and (folders.path(f, path)).exists() for f in folders.all.values())
+
+    def _spec(self, output: str, then: str) -> SessionSpec:
+        name = f"session-{next(_numbers)}"
+        mark = shlex.quote(str(self.marks / name))
+        return make_spec(f"echo run >> {mark}; printf %s {shlex.quote(output)}; {then}", name=name, image=IMAGE)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+def _agent() -> Agent:
+    return Agent("i-one", "default", {"cpu": Decimal(PLACES), "mem": Decimal(16 * 2**30)})
+
+
+SITES: dict[str, Callable[[Path], LocalTestSite | SimulatedTestSite | ClusterTestSite]] = {
     "simulated": lambda _: SimulatedTestSite(),
     "local": lambda folder: LocalTestSite(folder, "auto"),
     "local-without-sandbox": lambda folder: LocalTestSite(folder, "never"),
+    "backend_ai-23.09": lambda folder: ClusterTestSite(folder, OLD),
 }
 """The backends of the table by name, and variants of them behind a dash."""
 

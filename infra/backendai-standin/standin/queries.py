@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from graphql import build_schema, graphql_sync
 from graphql.type import GraphQLSchema
@@ -158,7 +159,7 @@ def _image(reference: str) -> dict[str, Any]:
     registry, _, rest = reference.rpartition("/") if reference.count("/") < 2 else reference.partition("/")
     name, _, tag = rest.partition(":")
     return {
-        "id": reference,
+        "id": str(uuid5(NAMESPACE_URL, reference)),
         "name": name,
         "humanized_name": name,
         "tag": tag,

@@ -125,6 +125,26 @@ class Gateway:
         finally:
             await answer.aclose()
 
+    async def fetch(self, address: str, *, offset: int, limit: int) -> tuple[bytes, int] | None:
+        """At most `limit` bytes from `offset` on of what the storage proxy has at an address the manager gave, and how
+        many bytes there are; `None`: it is not there, or the address has expired. Counts for no limit of requests.
+
+        :raises Away: no answer came.
+        """
+        if limit <= 0 or offset < 0:
+            raise ValueError("a range has a beginning and a length")
+        request = self._client.build_request(
+            "GET", address, headers={"Range": f"bytes={offset}-{offset + limit - 1}", "Accept-Encoding": "identity"}
+        )
+        try:
+            answer = await self._client.send(request, stream=True)
+            try:
+                return await _ranged(answer, offset, limit)
+            finally:
+                await answer.aclose()
+        except httpx.HTTPError as error:
+            raise Away(f"the storage proxy did not answer: {error!r}") from error
+
     def _request(
         self,
         generation: Generation,
@@ -224,6 +244,29 @@ async def _bounded(answer: httpx.Response) -> bytes:
             raise httpx.DecodingError("the manager's answer is too long", request=answer.request)
         parts.append(part)
     return b"".join(parts)
+
+
+async def _ranged(answer: httpx.Response, offset: int, limit: int) -> tuple[bytes, int] | None:
+    told = answer.headers.get("Content-Range", "").rpartition("/")[2]
+    match answer.status_code:
+        case 206:
+            skip = 0
+        case 200:  # a proxy that knows no ranges sends all of it
+            skip, told = offset, answer.headers.get("Content-Length", "")
+        case 416:
+            return b"", int(told) if told.isdigit() else offset
+        case status if status >= 500:
+            raise Away(f"the storage proxy answered {status}", status)
+        case _:
+            return None
+    found = bytearray()
+    async for part in answer.aiter_bytes():
+        found += part[skip:]
+        skip = max(0, skip - len(part))
+        if len(found) >= limit:
+            break
+    del found[limit:]
+    return bytes(found), int(told) if told.isdigit() else offset + len(found)
 
 
 def _json(content: bytes) -> Any:

@@ -76,6 +76,34 @@ class Generation:
         return self.release >= (26, 4, 4)
 
     @property
+    def has_v2_sessions(self) -> bool:
+        """`POST /v2/sessions/enqueue`, which mounts several parts of one folder; the older call mounts a folder once."""
+        return self.has_mount_subpaths
+
+    @property
+    def has_trash(self) -> bool:
+        """A deleted folder is in the trash, where it keeps its name until it is deleted from there."""
+        return self.release >= (24, 3, 0)
+
+    @property
+    def ends_batches_without_timeout(self) -> bool:
+        """26.1 ends a batch session at once that has no `batch_timeout`."""
+        return (26, 1, 0) <= self.release < (26, 2, 0)
+
+    @property
+    def living(self) -> str:
+        """Statuses of sessions that are not over, as a filter; a name that a manager does not know fails the query."""
+        found = ["PENDING", "SCHEDULED", "PREPARING", "PULLING", "RUNNING", "RESTARTING", "RUNNING_DEGRADED"]
+        found += ["TERMINATING"]
+        if self.release >= (24, 12, 0):
+            found += ["PREPARED", "CREATING"]
+        if self.release >= (26, 1, 0):
+            found += ["DEPRIORITIZING"]
+        if self.release >= (26, 8, 0):
+            found += ["RESERVED", "PREEMPTED", "RESCHEDULING"]
+        return ",".join(found)
+
+    @property
     def is_strict(self) -> bool:
         """Unknown keys of a create are refused (400, inside `config` 500), and so are names of other forms."""
         return self.release < (26, 3, 0)

@@ -12,6 +12,7 @@ import uvicorn
 
 from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.backend_ai.signing import Keypair
+from standin.agents import Agent
 from standin.app import Manager, make_app
 
 GENERATION_OF = {"23.09.10": "23.09", "26.9.6": "26"}
@@ -19,9 +20,12 @@ KEYPAIR = Keypair("AKIATEST", "secret of the test")
 
 
 @asynccontextmanager
-async def serving(release: str, root: Path, *, step: float = 0.02) -> AsyncIterator[tuple[Manager, str]]:
+async def serving(
+    release: str, root: Path, *, step: float = 0.02, agents: list[Agent] | None = None
+) -> AsyncIterator[tuple[Manager, str]]:
     """A manager of that release, and its address."""
-    manager = Manager(GENERATION_OF[release], root, keys={KEYPAIR.access_key: KEYPAIR.secret_key}, step=step)
+    keys = {KEYPAIR.access_key: KEYPAIR.secret_key}
+    manager = Manager(GENERATION_OF[release], root, keys=keys, step=step, agents=agents)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(make_app(manager), log_level="critical", timeout_graceful_shutdown=1))
@@ -34,6 +38,7 @@ async def serving(release: str, root: Path, *, step: float = 0.02) -> AsyncItera
         manager.events.cut()
         server.should_exit = True
         await task
+        await manager.lives.close()
 
 
 @asynccontextmanager

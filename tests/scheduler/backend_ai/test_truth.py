@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from fasttrack.domain.states import FailureClass as F
-from fasttrack_scheduler.backends.backend_ai.truth import Session
+from fasttrack_scheduler.backends.backend_ai.truth import Exit, Session
 from fasttrack_scheduler.backends.base import SessionStatus as S
 
 from .recorded import GENERATIONS, recorded
@@ -42,9 +43,9 @@ BOTH: dict[str, tuple[S, F | None]] = {
 ONLY: dict[str, dict[str, tuple[S, F | None]]] = {
     "23.09.10": {
         # The lie of the old ones: the command is over, the session stays RUNNING for ever.
-        "single-node-cluster-final-status": OK,
+        "single-node-cluster-final-status": (S.STOPPING, None),
         "cluster-fails-final-status": (S.STOPPING, None),
-        "dep-b-final": OK,
+        "dep-b-final": (S.STOPPING, None),
         "hetero-final-status": CLUSTER,
         "manager-restart-final": (S.RUNNING, None),
         "timeout-pending-final": CLUSTER,
@@ -76,11 +77,33 @@ def record(**changes: Any) -> Session:
 
 
 def test_the_exit_code_comes_from_elsewhere_and_is_told() -> None:
-    assert record().observation(3).exit_code == 3
-    assert record().observation(3).reason == "the command ended with exit code 3"
+    assert record().observation(Exit(3)).exit_code == 3
+    assert record().observation(Exit(3)).reason == "exited with code 3"
+    assert record().observation(Exit(143)).reason == "killed by SIGTERM"
     assert record().observation().exit_code is None
     assert record().observation().reason == "the command failed"
     assert record(result="SUCCESS").observation().exit_code == 0
+
+
+@pytest.mark.parametrize(("code", "meaning"), [(0, OK), (7, USER)])
+def test_what_the_command_left_stands_for_a_result_that_the_manager_lost(
+    code: int, meaning: tuple[S, F | None]
+) -> None:
+    sessions = recorded("23.09.10")["sessions"]
+    lost = Session.of(sessions["agent-loss-final"])
+    assert lost.lacks_exit
+    assert lost.ended_at is not None
+    before, after = (Exit(code, lost.ended_at + timedelta(seconds=by)) for by in (-5, 5))
+    seen = lost.observation(before)
+    assert (seen.status, seen.failure, seen.exit_code) == (*meaning, code)
+    seen = lost.observation(after)  # the command was told to stop, and did
+    assert (seen.status, seen.failure, seen.exit_code) == (*ENDED, None)
+
+
+def test_a_session_that_was_ended_for_its_lost_agent_may_be_tried_again() -> None:
+    lost = Session.of(recorded("26.9.6")["sessions"]["agent-loss-final"])
+    seen = lost.observation(lost_agent="i-warboy")
+    assert (seen.status, seen.failure, seen.reason) == (*CLUSTER, "the agent i-warboy was lost")
 
 
 def test_a_session_that_is_left_behind_is_known_as_such() -> None:

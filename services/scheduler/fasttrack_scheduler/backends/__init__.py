@@ -17,6 +17,7 @@ from fasttrack.settings import Settings
 from .base import SessionBackend
 
 BACKENDS = {
+    "backend_ai": f"{__name__}.backend_ai",
     "local": f"{__name__}.local",
     "simulated": f"{__name__}.simulated",
 }

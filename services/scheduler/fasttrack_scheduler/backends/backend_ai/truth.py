@@ -7,7 +7,9 @@ end (RUNNING, UNDEFINED, for ever), one whose container was killed from outside 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +21,7 @@ from fasttrack.domain.states import FailureClass
 from ..base import Observation, SessionStatus
 
 FIELDS = (
-    "id name type status result status_info status_data status_history created_at terminated_at scaling_group "
+    "id name tag type status result status_info status_data status_history created_at terminated_at scaling_group "
     "occupied_slots containers { id cluster_role cluster_idx cluster_hostname status status_info status_data agent }"
 )
 """What is asked of each session: all releases have these, and one they lack would fail the whole query."""
@@ -54,18 +56,39 @@ _BY_SOMEONE = frozenset({"user-requested", "force-terminated", "user-purged", "t
 
 
 @dataclass(frozen=True, slots=True)
+class Exit:
+    """How a command ended."""
+
+    code: int
+    at: datetime | None = None
+    """By the container's clock; `None`: not known."""
+
+
+def words_of(code: int | None) -> str:
+    """A failure of the command for people, in the words of every session backend."""
+    if code is None:
+        return "the command failed"
+    if code > 128:
+        with suppress(ValueError):
+            return f"killed by {signal.Signals(code - 128).name}"
+    return f"exited with code {code}"
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A session as its manager has it."""
 
     id: str
     name: str
+    tag: str
+    """Of ours: the pipeline's id, by which its folder is found."""
     status: str
     result: str
     info: str
     data: Mapping[str, Any]
     times: Mapping[str, datetime]
     """When it last entered each status."""
-    ended_at: datetime | None
+    terminated_at: datetime | None
     containers: tuple[Mapping[str, Any], ...] = field(default=())
 
     @classmethod
@@ -76,12 +99,13 @@ class Session:
         return cls(
             id=str(record["id"]),
             name=str(record["name"]),
+            tag=str(record.get("tag") or ""),
             status=str(record["status"]),
             result=str(record.get("result") or "UNDEFINED").upper(),
             info=str(record.get("status_info") or ""),
             data=_object(record.get("status_data")),
             times=times,
-            ended_at=_time(record.get("terminated_at")),
+            terminated_at=_time(record.get("terminated_at")),
             containers=tuple(record.get("containers") or ()),
         )
 
@@ -95,29 +119,56 @@ class Session:
         """Whether its command is over but the manager keeps it RUNNING: to be deleted if that stays so."""
         return self.status == "RUNNING" and self.result in ("SUCCESS", "FAILURE")
 
-    def observation(self, exit_code: int | None = None) -> Observation:
+    @property
+    def has_run(self) -> bool:
+        """Whether its command may have been started."""
+        return "RUNNING" in self.times
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When its end began: what follows is the cluster's own clearing up."""
+        return self.times.get("TERMINATING") or self.terminated_at
+
+    @property
+    def lacks_exit(self) -> bool:
+        """Whether the record cannot tell how the command ended, and what its wrapper left must."""
+        return self.is_over and self.result != "SUCCESS" and self.has_run
+
+    def observation(self, left: Exit | None = None, lost_agent: str = "") -> Observation:
         """What the engine is told.
 
-        :param exit_code: as the command's wrapper left it, or an event told; the record never has it.
+        :param left: what the command's wrapper wrote down at its end, or an event told; the record never has it.
+        :param lost_agent: the agent for whose loss we ended the session.
         """
-        status, failure, reason = self._meaning()
+        status, failure, reason = self._meaning(left, lost_agent)
+        exit_code = left.code if left is not None else None
         if status is SessionStatus.SUCCEEDED:
             exit_code = 0
         elif failure is FailureClass.USER and not reason:
-            reason = f"the command ended with exit code {exit_code}" if exit_code is not None else "the command failed"
+            reason = words_of(exit_code)
         return Observation(
             name=self.name,
             session_id=self.id,
             status=status,
             reason=reason,
-            exit_code=exit_code if status.is_terminal else None,
+            exit_code=exit_code if failure in (None, FailureClass.USER) and status.is_terminal else None,
             failure=failure,
             started_at=self.times.get("RUNNING"),
             ended_at=self.ended_at if status.is_terminal else None,
+            facts={"isolation": "container", **({"agents": self.agents} if self.agents else {})},
         )
 
-    def _meaning(self) -> tuple[SessionStatus, FailureClass | None, str]:
-        if self.result == "SUCCESS" and (self.is_over or self.status in ("RUNNING", "TERMINATING")):
+    @property
+    def agents(self) -> str:
+        """The agents its containers are on, with commas."""
+        return ", ".join(dict.fromkeys(str(c["agent"]) for c in self.containers if c.get("agent")))
+
+    def agent_of(self, agents: Collection[str]) -> str | None:
+        """Which of these agents one of its containers is on."""
+        return next((str(c["agent"]) for c in self.containers if c.get("agent") in agents), None)
+
+    def _meaning(self, left: Exit | None, lost_agent: str) -> tuple[SessionStatus, FailureClass | None, str]:
+        if self.result == "SUCCESS" and (self.is_over or self.status == "TERMINATING"):
             return SessionStatus.SUCCEEDED, None, ""  # what it wrote is whole, whatever the manager does with it yet
         if not self.is_over:
             # A failed command is told when its session is over: a new attempt must not run beside it (I2).
@@ -131,9 +182,20 @@ class Session:
             if self.info == "task-timeout":
                 return SessionStatus.FAILED, FailureClass.TIMEOUT, _WORDS["task-timeout"]
             return SessionStatus.FAILED, FailureClass.USER, ""
+        if left is not None and self._came_before_its_end(left):
+            # The manager was away when the command ended, and never learnt of it.
+            if left.code == 0:
+                return SessionStatus.SUCCEEDED, None, ""
+            return SessionStatus.FAILED, FailureClass.USER, ""
+        if lost_agent:
+            return SessionStatus.FAILED, FailureClass.INFRASTRUCTURE, f"the agent {lost_agent} was lost"
         if self.info in _BY_SOMEONE or self._was_cancelled_while_waiting():
             return SessionStatus.CANCELLED, FailureClass.CANCELLED, _WORDS.get(self.info, _WORDS["user-requested"])
         return SessionStatus.FAILED, FailureClass.INFRASTRUCTURE, self._why_it_died()
+
+    def _came_before_its_end(self, left: Exit) -> bool:
+        """Whether the command ended by itself: what a command does when it is told to stop is no result of it."""
+        return left.at is not None and self.ended_at is not None and left.at < self.ended_at
 
     def _was_cancelled_while_waiting(self) -> bool:
         """A waiting session that is deleted keeps the scheduler's words (23.09); its containers tell."""

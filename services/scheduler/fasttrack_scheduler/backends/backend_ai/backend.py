@@ -1,0 +1,313 @@
+"""The verbs of the contract over a Backend.AI manager.
+
+Below it: `sessions` (what the manager lists) and `truth` (what that means), `catalogue` and `checks` (what can be asked for),
+`mounting`, `wrapper` and `creation` (how a session is asked for), `remains` (what its command left), `doubts` and `stopping`
+(records that are wrong for ever), `hearing` (events, which only say when to look).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+
+from fasttrack.backend_ai.answers import AlreadyExists, ManagerError, Missing, OverQuota, Refused
+from fasttrack.backend_ai.folders import Folders
+from fasttrack.backend_ai.gateway import Gateway
+from fasttrack.domain.resources import Slots, add
+from fasttrack.domain.states import FailureClass
+from fasttrack.ids import JobId, PipelineId
+from fasttrack.storage import LogChunk
+from fasttrack.storage.cluster_layout import folder_of
+from fasttrack.storage.cluster_logs import ClusterLogs
+from fasttrack.storage.layout import LOG_CAP
+from fasttrack.tasks import end_tasks
+
+from ..base import Freed, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
+from ..hints import Hints
+from . import checks, removal
+from .catalogue import Catalogue
+from .creation import session_id_of, v1_body, v2_body
+from .doubts import Doubts
+from .hearing import Hearing
+from .mounting import Mounted, mounts_of
+from .remains import Remains
+from .sessions import Sessions
+from .stopping import Stopping
+from .truth import Session
+from .wrapper import wrap
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+CREATE_SECONDS = 10.0
+"""A create that could not be sent by then is not sent."""
+STOP_PATIENCE = 0.25
+"""Seconds that `terminate` waits for the manager to take it in: 23.09 answers when the container is gone."""
+_MOST_ENDS = 20_000
+_AGENTS_KEPT = 10.0
+
+
+class BackendAI:
+    """Compute sessions on a cluster, made with one key; shared by all schedulers that use it."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        site: str,
+        domain: str = "default",
+        architecture: str = "x86_64",
+        folder_host: str | None = None,
+        agent_patience: timedelta = timedelta(minutes=2),
+    ) -> None:
+        self.site = site
+        self.fence = timedelta(seconds=60)
+        self._gateway = gateway
+        self._domain = domain
+        self._architecture = architecture
+        self._folders = Folders(gateway, folder_host)
+        self._sessions = Sessions(gateway)
+        self._catalogue = Catalogue(gateway, domain=domain, architecture=architecture)
+        self._remains = Remains(self._folders)
+        self._logs = ClusterLogs(gateway, self._folders)
+        self._doubts = Doubts(agent_patience)
+        self._hints = Hints()
+        self._stopping = Stopping(gateway, self._hints.ring)
+        self._creating: dict[str, asyncio.Task[Observation]] = {}
+        self._ends: OrderedDict[str, Observation] = OrderedDict()
+        self._blamed: dict[str, str] = {}
+        self._hearing: asyncio.Task[None] | None = None
+
+    # -- the verbs ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        hearing = Hearing(
+            self._gateway, ring=self._hints.ring, ended=self._remains.note, connected=self._doubts.note_outage
+        )
+        self._hearing = asyncio.create_task(hearing.run(), name="events of the cluster")
+
+    async def close(self) -> None:
+        if self._hearing is not None:
+            await end_tasks(self._hearing)
+            self._hearing = None
+        await end_tasks(*self._creating.values())
+        await self._stopping.close()
+        await self._sessions.close()
+        await self._gateway.close()
+
+    async def create(self, spec: SessionSpec) -> Observation:
+        task = self._creating.get(spec.name)
+        if task is None:
+            task = self._creating[spec.name] = asyncio.create_task(self._create(spec))
+            task.add_done_callback(lambda done: self._created(spec.name, done))
+        return await asyncio.shield(task)
+
+    async def find(self, name: str) -> Observation | None:
+        if (end := self._ends.get(name)) is not None:
+            return end
+        session = await _answered(self._sessions.find(name))
+        return None if session is None else await self._observe(session)
+
+    async def observe(self, names: Sequence[str]) -> list[Observation]:
+        ends = [self._ends[name] for name in names if name in self._ends]
+        asked = [name for name in names if name not in self._ends]
+        sessions = (await _answered(self._sessions.some(asked))).values() if asked else ()
+        await self._settle(list(sessions))
+        return ends + list(await asyncio.gather(*(self._observe(session) for session in sessions)))
+
+    async def live(self) -> list[Observation]:
+        seen = [await self._observe(session) for session in await _answered(self._sessions.living())]
+        return [observation for observation in seen if not observation.status.is_terminal]
+
+    async def terminate(self, name: str, *, grace: timedelta) -> None:
+        if name in self._ends:
+            return
+        session = await _answered(self._sessions.find(name))
+        if session is None or session.is_over or session.status == "TERMINATING":
+            return
+        stop = self._stopping.stop(name, session.id, grace=grace)
+        await asyncio.wait([stop], timeout=STOP_PATIENCE)
+
+    async def logs(self, name: str, *, offset: int, limit: int) -> LogChunk:
+        return await self._logs.logs(name, offset=offset, limit=limit)
+
+    async def capacity(self) -> Mapping[str, Slots]:
+        agents = await _answered(self._catalogue.agents(kept=_AGENTS_KEPT))
+        if agents is None:
+            projects = await _answered(self._catalogue.projects())
+            totals = await _answered(self._catalogue.totals(next(iter(projects), "default")))
+            return totals or {}
+        self._doubts.note_agents({agent.id for agent in agents if not agent.is_alive}, time.monotonic())
+        found: dict[str, Slots] = {}
+        for agent in agents:
+            if agent.is_alive:
+                found[agent.group] = add(found.get(agent.group, {}), agent.slots)
+        return found
+
+    def events(self) -> AsyncIterator[str]:
+        return self._hints.listen()
+
+    async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:
+        sessions = await _answered(self._sessions.named(names))
+        freed = await _answered(removal.forget_sessions(self._folders, list(sessions.values()), dry_run=dry_run))
+        if not dry_run:
+            for name in names:
+                self._remains.forget(name)
+        return freed
+
+    async def forget_outputs(self, jobs: Sequence[tuple[PipelineId, JobId]], *, dry_run: bool = False) -> Freed:
+        return await _answered(removal.forget_outputs(self._folders, jobs, dry_run=dry_run))
+
+    async def forget_pipelines(self, pipelines: Sequence[PipelineId], *, dry_run: bool = False) -> Freed:
+        return await _answered(removal.forget_pipelines(self._folders, pipelines, dry_run=dry_run))
+
+    # -- making a session -----------------------------------------------------------------------------------------
+
+    async def _create(self, spec: SessionSpec) -> Observation:
+        try:
+            async with asyncio.timeout(CREATE_SECONDS):
+                known = await self._sessions.find(spec.name)
+                if known is not None:
+                    return await self._observe(known)
+                return await self._send(spec)
+        except TimeoutError:
+            raise SessionBackendUnavailable("the cluster did not answer in time") from None
+        except OverQuota as error:
+            raise SessionRefused(f"a limit of the cluster is reached: {error}", FailureClass.QUOTA) from error
+        except Refused as error:
+            raise SessionRefused(f"the cluster refused it: {error}") from error
+        except ManagerError as error:
+            raise SessionBackendUnavailable(str(error)) from error
+
+    async def _send(self, spec: SessionSpec) -> Observation:
+        generation = await self._gateway.generation()
+        mounts = mounts_of(spec.name, spec.workspace)
+        image = await self._check(spec)
+        ids = await self._ready(spec, mounts)
+        command = wrap(spec.command, name=spec.name, cap=LOG_CAP)
+        if generation.has_v2_sessions:
+            project = (await self._catalogue.projects())[spec.project]
+            pairs = [(mount, ids[mount.folder]) for mount in mounts]
+            path, body = "/v2/sessions/enqueue", v2_body(spec, command, pairs, image=image, project=project)
+        else:
+            path = "/session"
+            body = v1_body(spec, command, mounts, generation, domain=self._domain, architecture=self._architecture)
+        try:
+            answer = await self._gateway.call("POST", path, body=body)
+        except AlreadyExists:
+            session = await self._sessions.find(spec.name)
+            if session is None:
+                raise SessionBackendUnavailable("the cluster has a session of that name and does not show it") from None
+            return await self._observe(session)
+        session_id = session_id_of(answer)
+        if session_id is None:
+            raise SessionBackendUnavailable("the cluster made a session and does not say which")
+        return Observation(spec.name, session_id, SessionStatus.QUEUED, facts={"isolation": "container"})
+
+    async def _check(self, spec: SessionSpec) -> UUID:
+        """The image's id. :raises SessionRefused: with the field of the pipeline file and what there is instead."""
+        projects = await self._catalogue.projects()
+        if spec.project not in projects:
+            raise SessionRefused(checks.unknown("project", spec.project, projects, "environment.project"))
+        groups = await self._catalogue.groups(spec.project)
+        if groups is not None and spec.resource_group not in groups:
+            raise SessionRefused(
+                checks.unknown("resource group", spec.resource_group, groups, "environment.scaling-group")
+            )
+        image = await self._catalogue.image(spec.image)
+        if image is None:
+            images = await self._catalogue.images()
+            raise SessionRefused(checks.unknown("image", spec.image, images, "environment.image"))
+        agents = await self._catalogue.agents()
+        for problem in (
+            checks.clashing_kinds(spec.slots),
+            checks.too_little_memory(spec, image),
+            checks.fits_nowhere(spec, agents),
+        ):
+            if problem is not None:
+                raise SessionRefused(problem)
+        return image.id
+
+    async def _ready(self, spec: SessionSpec, mounts: Sequence[Mounted]) -> dict[str, UUID]:
+        """The ids of the folders, with every directory of ours that is mounted in its place."""
+        own = folder_of(spec.workspace.pipeline_id)
+        ids = {own: await self._folders.ensure(own)}
+        for mount in mounts:
+            if mount.folder not in ids:
+                found = await self._folders.find(mount.folder)
+                if found is None:
+                    raise SessionRefused(
+                        f"it mounts the folder {mount.folder!r} (`mounts`), which is not there or not for this key; make it "
+                        "on the cluster, or name another"
+                    )
+                ids[mount.folder] = found
+        paths = [mount.path for mount in mounts if mount.folder == own]
+        try:
+            await asyncio.gather(*(self._folders.make_directory(own, path) for path in paths))
+        except Missing:
+            raise SessionBackendUnavailable(f"the folder {own} was deleted on the cluster; it is made again") from None
+        return ids
+
+    def _created(self, name: str, task: asyncio.Task[Any]) -> None:
+        self._creating.pop(name, None)
+        with suppress(asyncio.CancelledError):
+            task.exception()  # whoever waits has it; an answer nobody waits for any more is no error
+
+    # -- what a record means --------------------------------------------------------------------------------------
+
+    async def _observe(self, session: Session) -> Observation:
+        if (end := self._ends.get(session.name)) is not None:
+            return end
+        left = None
+        if session.lacks_exit:
+            try:
+                left = await self._remains.of(session)
+            except ManagerError as error:
+                raise SessionBackendUnavailable(str(error)) from error
+        seen = session.observation(left, self._blamed.get(session.name, ""))
+        if seen.status.is_terminal:
+            self._end(seen)
+            if session.is_left_behind:
+                self._stopping.stop(session.name, session.id, grace=timedelta(0))
+        elif session.name in self._stopping and seen.status is not SessionStatus.STOPPING:
+            seen = Observation(seen.name, seen.session_id, SessionStatus.STOPPING, started_at=seen.started_at)
+        return seen
+
+    def _end(self, seen: Observation) -> None:
+        self._ends[seen.name] = seen
+        self._doubts.forget(seen.name)
+        self._blamed.pop(seen.name, None)
+        while len(self._ends) > _MOST_ENDS:
+            self._ends.popitem(last=False)
+
+    async def _settle(self, sessions: list[Session]) -> None:
+        """End what the manager would keep for ever; each end is seen by a later question, like any other."""
+        now = time.monotonic()
+        for session in self._doubts.left_behind(sessions, now):
+            log.info("ending a session whose command is over", session=session.name)
+            self._stopping.stop(session.name, session.id, grace=timedelta(0))
+        for session, agent in self._doubts.on_lost_agents(sessions, now):
+            log.warning("ending a session on a lost agent", session=session.name, agent=agent)
+            self._blamed[session.name] = agent
+            self._stopping.stop(session.name, session.id, grace=timedelta(0))
+        for session in self._doubts.to_look_at(sessions, now):
+            with suppress(ManagerError):
+                if await self._remains.of(session) is not None:
+                    log.warning("ending a session whose result the manager lost", session=session.name)
+                    self._stopping.stop(session.name, session.id, grace=timedelta(0))
+
+
+async def _answered(question: Awaitable[T]) -> T:
+    """:raises SessionBackendUnavailable: the manager did not answer it."""
+    try:
+        return await question
+    except ManagerError as error:
+        raise SessionBackendUnavailable(str(error)) from error

@@ -1,0 +1,132 @@
+"""The request that makes a session, for each generation of managers. Pure: it says what is sent, and sends nothing.
+
+Spellings are those that every release takes: up to 26.2 an unknown key is an error, and so is a null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from fasttrack.backend_ai.generation import Generation
+
+from ..base import SessionSpec
+from .mounting import OUTPUTS, VFROOT, Mounted
+
+_ENDLESS = 10 * 365 * 86400
+"""Seconds; where a release ends batches that have no time-out. Ours is measured by the engine."""
+_USUAL_PRIORITY, _MOST_PRIORITY = 10, 100
+
+
+def v1_body(
+    spec: SessionSpec,
+    command: str,
+    mounts: Sequence[Mounted],
+    generation: Generation,
+    *,
+    domain: str,
+    architecture: str,
+) -> dict[str, Any]:
+    """`POST /session` of releases to 26.4.3: parts of folders are mounted by names as `folder/part`."""
+    config: dict[str, Any] = {
+        "scaling_group": spec.resource_group,
+        "resources": {slot: _amount(slot, spec) for slot in spec.slots},
+        "environ": environment(spec),
+        "mounts": [mount.source for mount in mounts],
+        "mount_map": {mount.source: mount.target for mount in mounts},
+        "mount_options": {mount.source: {"permission": "ro"} for mount in mounts if mount.is_read_only},
+    }
+    if spec.shmem:
+        config["resource_opts"] = {"shmem": str(spec.shmem)}
+    body: dict[str, Any] = {
+        "name": spec.name,
+        "type": "batch",
+        "image": spec.image,
+        "architecture": architecture,
+        "domain": domain,
+        "group": spec.project,
+        "cluster_mode": spec.cluster_mode.value,
+        "cluster_size": spec.cluster_size,
+        "startupCommand": command,
+        "enqueueOnly": True,
+        "reuseIfExists": False,
+        "tag": spec.workspace.pipeline_id.hex,
+        "config": config,
+    }
+    if generation.has_priority:
+        body["priority"] = _priority(spec)
+    if generation.ends_batches_without_timeout:
+        body["batch_timeout"] = _ENDLESS
+    return body
+
+
+def v2_body(
+    spec: SessionSpec,
+    command: str,
+    mounts: Sequence[tuple[Mounted, UUID]],
+    *,
+    image: UUID,
+    project: UUID,
+) -> dict[str, Any]:
+    """`POST /v2/sessions/enqueue` from 26.4.4 on, where the older call mounts each folder once."""
+    body: dict[str, Any] = {
+        "session_name": spec.name,
+        "session_type": "batch",
+        "image_id": str(image),
+        "project_id": str(project),
+        "resource_group": spec.resource_group,
+        "resource_entries": [{"resource_type": slot, "quantity": _amount(slot, spec)} for slot in spec.slots],
+        "cluster_mode": spec.cluster_mode.value,
+        "cluster_size": spec.cluster_size,
+        "mounts": [
+            {
+                "vfolder_id": str(folder),
+                "mount_path": mount.target,
+                "permission": "ro" if mount.is_read_only else "rw",
+                **({"subpath": mount.path} if mount.path else {}),
+            }
+            for mount, folder in mounts
+        ],
+        "environ": environment(spec),
+        "priority": _priority(spec),
+        "batch": {"startup_command": command},
+        "tag": spec.workspace.pipeline_id.hex,
+    }
+    if spec.shmem:
+        body["resource_opts"] = {"shmem": {"expr": str(spec.shmem)}}
+    return body
+
+
+def environment(spec: SessionSpec) -> dict[str, str]:
+    """Variables of every container. What the task asks for goes over what names its folders; the cluster adds its own."""
+    inputs = [f"/pipeline/input{number}" for number in range(1, len(spec.workspace.inputs) + 1)]
+    found = {
+        "PIPELINE_VFROOT": VFROOT,
+        "PIPELINE_OUTPUT_ROOT": OUTPUTS,
+        "PIPELINE_INPUT_ROOT": inputs[0] if inputs else "",
+    }
+    if spec.cluster_size > 1:
+        found |= {"MASTER_ADDR": "main1", "MASTER_PORT": "29500", "WORLD_SIZE": str(spec.cluster_size)}
+        found |= {"NNODES": str(spec.cluster_size)}
+    found |= spec.envs
+    found |= {"FASTTRACK_VFROOT": VFROOT, "FASTTRACK_OUTPUTS": OUTPUTS}
+    return found | {f"FASTTRACK_INPUT{number}": path for number, path in enumerate(inputs, 1)}
+
+
+def session_id_of(answer: Any) -> str | None:
+    """The id in the answer to either request."""
+    if not isinstance(answer, Mapping):
+        return None
+    if isinstance(session := answer.get("session"), Mapping):
+        return str(session["id"])
+    return str(answer["sessionId"]) if "sessionId" in answer else None
+
+
+def _amount(slot: str, spec: SessionSpec) -> str:
+    amount = spec.slots[slot]
+    return str(int(amount)) if amount == int(amount) else format(amount.normalize(), "f")
+
+
+def _priority(spec: SessionSpec) -> int:
+    return max(0, min(_MOST_PRIORITY, _USUAL_PRIORITY + spec.priority))

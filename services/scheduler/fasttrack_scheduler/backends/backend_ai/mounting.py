@@ -1,0 +1,68 @@
+"""Which folders a session sees, and where: the pipeline's own by parts, others by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from fasttrack.storage import Outputs, Vfroot
+from fasttrack.storage.cluster_layout import folder_of, path_of, session_path
+
+from ..base import SessionRefused, Workspace
+
+HOME = "/home/work"
+VFROOT, OUTPUTS, SESSION = "/pipeline/vfroot", "/pipeline/outputs", "/pipeline/.session"
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """One directory of a virtual folder, where the session sees it."""
+
+    folder: str
+    path: str
+    """Inside the folder; empty: all of it."""
+    target: str
+    is_read_only: bool = False
+
+    @property
+    def source(self) -> str:
+        """As the older call names it."""
+        return f"{self.folder}/{self.path}" if self.path else self.folder
+
+
+def mounts_of(name: str, workspace: Workspace) -> list[Mounted]:
+    """All that the session sees. :raises SessionRefused: two are in one place, or one leads elsewhere."""
+    own = folder_of(workspace.pipeline_id)
+    outputs = Outputs(workspace.pipeline_id, workspace.job_id, workspace.task)
+    found = [
+        Mounted(own, path_of(Vfroot(workspace.pipeline_id)), VFROOT),
+        Mounted(own, path_of(outputs), OUTPUTS),
+        Mounted(own, session_path(name), SESSION),
+    ]
+    for number, needed in enumerate(workspace.inputs, 1):
+        path = path_of(Outputs(workspace.pipeline_id, needed.job_id, needed.task))
+        found.append(Mounted(own, path, f"/pipeline/input{number}", is_read_only=True))
+    taken: dict[str, str] = {}
+    for mount in workspace.mounts:
+        target = _target(mount.alias)
+        for other, folder in taken.items():
+            if target == other or target.startswith(f"{other}/") or other.startswith(f"{target}/"):
+                raise SessionRefused(
+                    f"it mounts {mount.folder!r} at {target} and {folder!r} at {other}: one is inside the other; give one "
+                    "of them another alias"
+                )
+        taken[target] = mount.folder
+        folder, _, path = mount.folder.partition("/")
+        if not folder or ".." in PurePosixPath(path).parts:
+            raise SessionRefused(f"it mounts {mount.folder!r}, which is not the name of a folder")
+        found.append(Mounted(folder, path, target))
+    return found
+
+
+def _target(alias: str) -> str:
+    parts = PurePosixPath(alias).parts
+    if parts[:3] == ("/", "home", "work"):
+        parts = parts[3:]
+    if not parts or parts[0] == "/" or ".." in parts:
+        raise SessionRefused(f"it mounts a folder at {alias!r}, which is not a name below {HOME}")
+    return "/".join((HOME, *parts))

@@ -1,0 +1,201 @@
+"""Virtual folders of one key: made, filled, read and dropped, through the manager and the storage proxy beside it.
+
+Every verb may be repeated. The manager gives an address and a token for what is read or written; the bytes themselves do not
+pass through it, and do not count against its limit of requests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from .answers import Away, Missing, Refused
+from .gateway import Gateway
+from .gathering import Gathering
+
+MOST_PATHS = 50
+"""Directories that are made by one request; managers of 26 refuse more."""
+_TOKEN_LIFE = 300.0  # seconds; the shortest that proxies are shipped with is an hour
+_MOST_TOKENS = 10_000
+_READY = frozenset({"ready", "performing", "cloning", "mounted"})
+
+
+@dataclass(frozen=True, slots=True)
+class FolderEntry:
+    """One name in a directory of a folder."""
+
+    name: str
+    is_directory: bool
+    is_file: bool
+    size: int
+    modified_at: datetime
+
+
+class Folders:
+    """The folders that a key may use."""
+
+    def __init__(self, gateway: Gateway, host: str | None = None) -> None:
+        """:param host: where new folders are made, as `<proxy>:<volume>`; `None`: where the manager makes them."""
+        self._gateway = gateway
+        self._host = host
+        self._ids: dict[str, UUID] = {}
+        self._making: dict[str, Gathering[str, bool]] = {}
+        self._ensuring: Gathering[str, UUID] = Gathering(self._ensure, 1)
+        self._downloads: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
+
+    async def find(self, name: str) -> UUID | None:
+        """The id of a folder that can be used, or `None`: there is none, or it is in the trash."""
+        if (known := self._ids.get(name)) is not None:
+            return known
+        found = await self._look(name)
+        if found is None or str(found.get("status", "ready")) not in _READY:
+            return None
+        self._ids[name] = UUID(str(found["id"]))
+        return self._ids[name]
+
+    async def ensure(self, name: str) -> UUID:
+        """The id of a folder of ours, made if there is none.
+
+        :raises Refused: it cannot be made, or somebody deleted it and its name is kept by the trash.
+        """
+        if (known := self._ids.get(name)) is not None:
+            return known
+        made = await self._ensuring(name)
+        assert made is not None
+        return made
+
+    def forget(self, name: str) -> None:
+        """Ask again next time: somebody may have deleted it."""
+        self._ids.pop(name, None)
+
+    async def make_directory(self, name: str, path: str) -> None:
+        """Make a directory with all above it, if it is not there; many at about the same time are one request."""
+        making = self._making.get(name)
+        if making is None:
+            making = self._making[name] = Gathering(lambda paths: self._mkdir(name, paths), MOST_PATHS)
+        await making(path)
+
+    async def entries(self, name: str, path: str) -> list[FolderEntry] | None:
+        """What is in a directory, by name; `None`: there is no such directory."""
+        try:
+            answer = await self._gateway.call("GET", f"/folders/{name}/files", query={"path": path})
+        except Missing:
+            return None
+        except Refused as error:
+            if _is_no_directory(error):
+                return None
+            raise
+        items = answer.get("items", []) if isinstance(answer, Mapping) else []
+        return sorted((_entry(item) for item in items), key=lambda entry: entry.name)
+
+    async def delete(self, name: str, paths: Sequence[str]) -> None:
+        """Remove files and directories with all in them. What is not there is no error."""
+        if not paths:
+            return
+        body = {"files": list(paths), "recursive": True}
+        try:
+            await self._gateway.call("DELETE", f"/folders/{name}/delete-files", body=body, seconds=60)
+        except Missing:
+            return
+
+    async def drop(self, name: str) -> None:
+        """Delete a folder for good. One that is not there is no error. :raises Refused: a living session mounts it."""
+        self.forget(name)
+        found = await self._look(name)
+        if found is None:
+            return
+        if str(found.get("status", "ready")) in _READY:
+            await self._gateway.call("DELETE", f"/folders/{name}", seconds=60)
+        if (await self._gateway.generation()).has_trash:
+            body = {"id": str(UUID(str(found["id"])))}
+            try:
+                await self._gateway.call("POST", "/folders/delete-from-trash-bin", body=body)
+            except Missing:
+                return
+
+    async def read(self, name: str, path: str, *, offset: int, limit: int) -> tuple[bytes, int] | None:
+        """At most `limit` bytes of a file from `offset` on, and how long the file is; `None`: there is no such file."""
+        for is_fresh in (False, True):
+            address = await self._download(name, path, is_fresh=is_fresh)
+            if address is None:
+                return None
+            found = await self._gateway.fetch(address, offset=offset, limit=limit)
+            if found is not None:
+                return found
+        return None
+
+    async def _download(self, name: str, path: str, *, is_fresh: bool) -> str | None:
+        known = self._downloads.get((name, path))
+        if known is not None and not is_fresh and time.monotonic() < known[1]:
+            return known[0]
+        try:
+            body = {"path": path, "archive": False}
+            answer = await self._gateway.call("POST", f"/folders/{name}/request-download", body=body, is_write=False)
+        except Missing:
+            return None
+        address = f"{answer['url']}?token={answer['token']}"
+        self._downloads[name, path] = address, time.monotonic() + _TOKEN_LIFE
+        while len(self._downloads) > _MOST_TOKENS:
+            self._downloads.popitem(last=False)
+        return address
+
+    async def _ensure(self, names: Sequence[str]) -> Mapping[str, UUID]:
+        (name,) = names
+        if (found := await self.find(name)) is None:
+            body = {"name": name, "usage_mode": "general", "permission": "rw"}
+            if self._host is not None:
+                body["host"] = self._host
+            try:
+                made = await self._gateway.call("POST", "/folders", body=body)
+                found = self._ids[name] = UUID(str(made["id"]))
+            except Refused:  # another scheduler was faster, or the trash has it
+                found = await self.find(name)
+                if found is None:
+                    raise
+        return {name: found}
+
+    async def _look(self, name: str) -> Mapping[str, Any] | None:
+        try:
+            answer = await self._gateway.call("GET", f"/folders/{name}")
+        except Missing:
+            return None
+        return answer if isinstance(answer, Mapping) else None
+
+    async def _mkdir(self, name: str, paths: Sequence[str]) -> Mapping[str, bool]:
+        body = {"path": list(paths), "parents": True, "exist_ok": True}
+        try:
+            answer = await self._gateway.call("POST", f"/folders/{name}/mkdir", body=body)
+        except Missing:
+            self.forget(name)
+            raise
+        # Managers of 26 answer 200 although some could not be made, and say which.
+        results = answer.get("results") if isinstance(answer, Mapping) else None
+        failed = [item["item"] for item in results.get("failed") or ()] if isinstance(results, Mapping) else []
+        if failed:
+            raise Away(f"the storage of the cluster could not make the directory {failed[0]} of {name}")
+        return dict.fromkeys(paths, True)
+
+
+def _is_no_directory(error: Refused) -> bool:
+    text = str(error).lower()
+    return "no such file" in text or "bad request to storage proxy" in text or "not found" in text
+
+
+def _entry(item: Mapping[str, Any]) -> FolderEntry:
+    kind = str(item.get("type", "")).upper()
+    try:
+        at = datetime.fromisoformat(str(item.get("modified")))
+    except ValueError:
+        at = datetime.fromtimestamp(0, UTC)
+    return FolderEntry(
+        name=str(item["name"]),
+        is_directory=kind == "DIRECTORY",
+        is_file=kind == "FILE",
+        size=int(item.get("size") or 0),
+        modified_at=at if at.tzinfo else at.replace(tzinfo=UTC),
+    )
