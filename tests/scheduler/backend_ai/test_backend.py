@@ -1,0 +1,374 @@
+"""What the backend makes of a manager that is away, forgets, or keeps saying what is no longer so. Old and new managers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fasttrack.backend_ai.gateway import Gateway
+from fasttrack.domain.pipeline import ClusterMode, Mount
+from fasttrack.domain.states import FailureClass
+from fasttrack.ids import JobId, PipelineId, new_id
+from fasttrack_scheduler.backends.backend_ai import doubts
+from fasttrack_scheduler.backends.backend_ai.backend import BackendAI
+from fasttrack_scheduler.backends.base import (
+    Input,
+    Observation,
+    SessionBackendUnavailable,
+    SessionRefused,
+    SessionSpec,
+    SessionStatus,
+    Workspace,
+)
+from standin.creation import IMAGE
+from tests.contracts.conftest import make_spec
+from tests.waiting import eventually
+
+from .recorded import GENERATIONS
+from .standins import KEYPAIR, Manager, serving
+
+OLD = GENERATIONS[0]
+NOW = timedelta(0)
+RELEASES = GENERATIONS[:1]
+
+
+class Cluster:
+    """A stand-in, and a backend on it."""
+
+    def __init__(self, manager: Manager, address: str) -> None:
+        self.manager = manager
+        self.address = address
+        self.made: list[BackendAI] = []
+
+    async def backend(self, **options: Any) -> BackendAI:
+        made = BackendAI(Gateway(self.address, KEYPAIR), site="backend_ai:test", **options)
+        self.made.append(made)
+        await made.start()
+        return made
+
+    def requests(self) -> int:
+        return sum(self.manager.requests.values())
+
+
+def a_spec(command: str = "true", **parts: Any) -> SessionSpec:
+    return make_spec(command, **{"image": IMAGE, **parts})
+
+
+async def sees(backend: BackendAI, name: str, status: SessionStatus) -> Observation:
+    async def look() -> Observation | None:
+        seen = (await backend.observe([name]))[0]
+        return seen if seen.status is status else None
+
+    return await eventually(look)
+
+
+@pytest.fixture(params=RELEASES)
+async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with serving(request.param, tmp_path) as (manager, address):
+        made = Cluster(manager, address)
+        yield made
+        for backend in made.made:
+            await backend.close()
+
+
+@pytest.fixture
+async def old(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with serving(OLD, tmp_path) as (manager, address):
+        made = Cluster(manager, address)
+        yield made
+        for backend in made.made:
+            await backend.close()
+
+
+# -- the lies -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, SessionStatus.SUCCEEDED), (3, SessionStatus.FAILED)])
+async def test_a_session_that_stays_running_with_its_result_is_ended_and_its_result_taken(
+    old: Cluster, monkeypatch: pytest.MonkeyPatch, code: int, status: SessionStatus
+) -> None:
+    monkeypatch.setattr(doubts, "_SETTLES", 0.05)
+    old.manager.lives.is_late = True
+    backend = await old.backend()
+    spec = a_spec(f"exit {code}")
+    await backend.create(spec)
+    seen = await sees(backend, spec.name, status)
+    assert seen.exit_code == code
+    assert [s.status for s in old.manager.ledger.named(KEYPAIR.access_key, spec.name)] == ["TERMINATED"]
+    assert await backend.live() == []
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, SessionStatus.SUCCEEDED), (4, SessionStatus.FAILED)])
+async def test_a_result_that_the_manager_lost_is_found_where_the_command_left_it(
+    old: Cluster, code: int, status: SessionStatus, tmp_path: Path
+) -> None:
+    backend = await old.backend()
+    go = tmp_path / "go"
+    spec = a_spec(f"while [ ! -e {go} ]; do sleep 0.02; done; exit {code}")
+    await backend.create(spec)
+    await sees(backend, spec.name, SessionStatus.RUNNING)
+    old.manager.is_down = True
+    old.manager.lives.is_up.clear()
+    old.manager.events.cut()
+    go.touch()
+    session = old.manager.ledger.named(KEYPAIR.access_key, spec.name)[0]
+    await eventually(lambda: session.id not in old.manager.lives._processes)
+    old.manager.is_down = False
+    old.manager.lives.is_up.set()
+    assert (session.status, session.result) == ("RUNNING", "UNDEFINED")
+
+    async def settled() -> Observation | None:
+        backend._doubts.note_outage()  # the stream of events comes back
+        try:
+            seen = (await backend.observe([spec.name]))[0]
+        except SessionBackendUnavailable:
+            return None
+        return seen if seen.status.is_terminal else None
+
+    seen = await eventually(settled)
+    assert (seen.status, seen.exit_code) == (status, code)
+    assert session.status == "TERMINATED"
+
+
+async def test_sessions_on_a_lost_agent_are_given_up_when_patience_ends(cluster: Cluster) -> None:
+    backend = await cluster.backend(agent_patience=timedelta(seconds=0.2))
+    spec = a_spec("exec sleep 60")
+    await backend.create(spec)
+    await sees(backend, spec.name, SessionStatus.RUNNING)
+    agent = cluster.manager.ledger.named(KEYPAIR.access_key, spec.name)[0].kernels[0].agent
+    assert agent is not None
+    await cluster.manager.lives.lose_agent(agent)
+    await backend._catalogue.agents(kept=0)
+    await backend.capacity()
+    assert (await backend.observe([spec.name]))[0].status is SessionStatus.RUNNING
+    seen = await sees(backend, spec.name, SessionStatus.FAILED)
+    assert (seen.failure, seen.reason) == (FailureClass.INFRASTRUCTURE, f"the agent {agent} was lost")
+
+
+async def test_a_session_that_somebody_ended_is_cancelled(cluster: Cluster) -> None:
+    backend = await cluster.backend()
+    spec = a_spec("exec sleep 60")
+    made = await backend.create(spec)
+    await sees(backend, spec.name, SessionStatus.RUNNING)
+    await cluster.manager.lives.end(cluster.manager.ledger.sessions[made.session_id], forced=False)
+    seen = await sees(backend, spec.name, SessionStatus.CANCELLED)
+    assert (seen.failure, seen.reason) == (FailureClass.CANCELLED, "it was ended by a user of the cluster")
+
+
+async def test_a_session_can_be_ended_while_it_is_set_up(tmp_path: Path) -> None:
+    async with serving(OLD, tmp_path, step=0.3) as (manager, address):
+        cluster = Cluster(manager, address)
+        backend = await cluster.backend()
+        spec = a_spec("exec sleep 60")
+        await backend.create(spec)
+        await sees(backend, spec.name, SessionStatus.PREPARING)
+        await backend.terminate(spec.name, grace=timedelta(seconds=20))
+        assert (await backend.observe([spec.name]))[0].status is SessionStatus.STOPPING
+        await sees(backend, spec.name, SessionStatus.CANCELLED)
+        await backend.close()
+
+
+# -- answers that do not come -------------------------------------------------------------------------------------
+
+
+async def test_a_create_whose_answer_is_lost_is_found_and_not_made_again(cluster: Cluster) -> None:
+    backend = await cluster.backend()
+    spec = a_spec("exec sleep 60")
+    cluster.manager.faults.plan({"kind": "lost_after", "method": "POST", "path": "/session", "times": 1})
+    cluster.manager.faults.plan({"kind": "lost_after", "method": "POST", "path": "/v2/sessions/enqueue", "times": 1})
+    with pytest.raises(SessionBackendUnavailable):
+        await backend.create(spec)
+    found = await backend.find(spec.name)
+    assert found is not None
+    assert (await backend.create(spec)).session_id == found.session_id
+    assert len(cluster.manager.ledger.sessions) == 1
+
+
+async def test_a_create_that_was_never_looked_at_has_no_effect(cluster: Cluster) -> None:
+    backend = await cluster.backend()
+    spec = a_spec("true")
+    cluster.manager.faults.plan({"kind": "status", "status": 503, "method": "POST", "path": "/session", "times": 1})
+    cluster.manager.faults.plan(
+        {"kind": "status", "status": 503, "method": "POST", "path": "/v2/sessions/enqueue", "times": 1}
+    )
+    with pytest.raises(SessionBackendUnavailable):
+        await backend.create(spec)
+    assert await backend.find(spec.name) is None
+    await backend.create(spec)
+    await sees(backend, spec.name, SessionStatus.SUCCEEDED)
+
+
+@pytest.mark.parametrize("kind", ["events_lost", "events_doubled", "events_reordered"])
+async def test_whatever_the_events_do_ends_are_seen(cluster: Cluster, kind: str) -> None:
+    cluster.manager.faults.plan({"kind": kind})
+    backend = await cluster.backend()
+    good, bad = a_spec("true"), a_spec("exit 9")
+    for spec in (good, bad):
+        await backend.create(spec)
+    await sees(backend, good.name, SessionStatus.SUCCEEDED)
+    assert (await sees(backend, bad.name, SessionStatus.FAILED)).exit_code == 9
+
+
+# -- what is asked ------------------------------------------------------------------------------------------------
+
+
+async def test_asking_about_many_sessions_costs_pages_and_not_one_each(cluster: Cluster) -> None:
+    backend = await cluster.backend()
+    names = []
+    for agent in cluster.manager.agents.all:
+        agent.slots |= {"cpu": Decimal(0)}  # nothing starts
+    backend._catalogue._agents._known[""] = (float("inf"), None)
+    for _ in range(120):
+        spec = a_spec("true")
+        names.append(spec.name)
+        await backend.create(spec)
+    before = cluster.requests()
+    assert {seen.name for seen in await backend.observe(names)} == set(names)
+    assert cluster.requests() - before == 2
+    await backend.observe(names[:40])
+    assert cluster.requests() - before == 3
+
+
+async def test_a_burst_of_creates_shares_its_questions(cluster: Cluster) -> None:
+    import asyncio
+
+    backend = await cluster.backend()
+    pipeline = PipelineId(new_id())
+    job = JobId(new_id())
+    specs = [a_spec("true", workspace=Workspace(pipeline, job, f"task {n}")) for n in range(20)]
+    await backend.create(a_spec("true", workspace=Workspace(pipeline, job, "first")))
+    before = cluster.requests()
+    await asyncio.gather(*(backend.create(spec) for spec in specs))
+    assert cluster.requests() - before <= len(specs) + 4  # one look, directories in two requests
+
+
+# -- what a task sees ---------------------------------------------------------------------------------------------
+
+
+async def test_a_task_reads_what_those_before_it_wrote_and_writes_only_its_own(cluster: Cluster) -> None:
+    backend = await cluster.backend()
+    pipeline, job = PipelineId(new_id()), JobId(new_id())
+    one = a_spec(
+        "echo data > /pipeline/outputs/x; echo kept > /pipeline/vfroot/y", workspace=Workspace(pipeline, job, "a")
+    )
+    await backend.create(one)
+    await sees(backend, one.name, SessionStatus.SUCCEEDED)
+    needs = (Input(job, "a"), Input(job, "never ran"))
+    two = a_spec(
+        "cat /pipeline/input1/x $FASTTRACK_VFROOT/y; ls -A /pipeline/outputs /pipeline/input2; touch /pipeline/input1/z",
+        workspace=Workspace(pipeline, job, "b", inputs=needs),
+    )
+    await backend.create(two)
+    seen = await sees(backend, two.name, SessionStatus.FAILED)
+    assert seen.exit_code == 1
+    printed = (await backend.logs(two.name, offset=0, limit=1000)).data.decode()
+    assert printed.startswith("data\nkept\n/pipeline/input2:\n\n/pipeline/outputs:\n")
+    assert "Read-only file system" in printed
+
+
+async def test_a_mounted_folder_is_found_by_name_at_its_alias(cluster: Cluster) -> None:
+    backend = await cluster.backend()
+    await backend._folders.ensure("datasets")
+    await backend._folders.make_directory("datasets", "imagenet")
+    workspace = Workspace(PipelineId(new_id()), JobId(new_id()), "t", mounts=(Mount("datasets", "data"),))
+    spec = a_spec("ls /home/work/data", workspace=workspace)
+    await backend.create(spec)
+    await sees(backend, spec.name, SessionStatus.SUCCEEDED)
+    assert (await backend.logs(spec.name, offset=0, limit=100)).data == b"imagenet\n"
+
+
+async def test_nodes_of_a_cluster_find_each_other(cluster: Cluster) -> None:
+    backend = await cluster.backend()
+    spec = a_spec(
+        'echo "$MASTER_ADDR:$MASTER_PORT $WORLD_SIZE $BACKENDAI_CLUSTER_HOSTS"',
+        cluster_mode=ClusterMode.MULTI_NODE,
+        cluster_size=2,
+    )
+    await backend.create(spec)
+    await sees(backend, spec.name, SessionStatus.SUCCEEDED)
+    assert (await backend.logs(spec.name, offset=0, limit=100)).data == b"main1:29500 2 main1,sub1\n"
+
+
+# -- what is refused, before anything is made ----------------------------------------------------------------------
+
+GIB = Decimal(2**30)
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"project": "defualt"}, "the cluster has no project 'defualt' (`environment.project`); did you mean default?"),
+    (
+        {"resource_group": "npus"},
+        "the cluster has no resource group 'npus' (`environment.scaling-group`); did you mean npu?",
+    ),
+    (
+        {"image": "registry.test/stable/python:3.10"},
+        "the cluster has no image 'registry.test/stable/python:3.10' (`environment.image`); did you mean "
+        "registry.test/stable/python:3.1",
+    ),
+    ({"slots": {"cpu": Decimal(9)}}, "it asks for 9 cpu, and no agent of the resource group 'default' has that much"),
+    (
+        {"slots": {"cpu": Decimal(1), "ipu.device": Decimal(1)}},
+        "the resource group 'default' has no ipu.device (`resources.ipu.device`); it has atom.device, cpu, cuda.shares, "
+        "mem, warboy.device; ipu.device is in npu",
+    ),
+    (
+        {"slots": {"cpu": Decimal(1), "cuda.device": Decimal(1), "cuda.shares": Decimal(1)}},
+        "it asks for cuda.device and cuda.shares together: they are the same devices; ask for one of them",
+    ),
+    (
+        {"slots": {"cpu": Decimal(1), "mem": GIB / 16}},
+        "it asks for 64m of memory (`resources.mem`), and the image registry.test/stable/python:3.11-debian12 needs 64m "
+        "besides the shared memory of 64m (`resource_opts.shmem`): ask for at least 128m",
+    ),
+    (
+        {"workspace": Workspace(PipelineId(new_id()), JobId(new_id()), "t", mounts=(Mount("nowhere", "x"),))},
+        "it mounts the folder 'nowhere' (`mounts`), which is not there or not for this key",
+    ),
+    (
+        {"workspace": Workspace(PipelineId(new_id()), JobId(new_id()), "t", mounts=(Mount("a", "/etc"),))},
+        "it mounts a folder at '/etc', which is not a name below /home/work",
+    ),
+    (
+        {
+            "workspace": Workspace(
+                PipelineId(new_id()), JobId(new_id()), "t", mounts=(Mount("a", "x"), Mount("b", "x/y"))
+            )
+        },
+        "it mounts 'b' at /home/work/x/y and 'a' at /home/work/x: one is inside the other",
+    ),
+    (
+        {"cluster_size": 9, "cluster_mode": ClusterMode.MULTI_NODE},
+        "a limit of the cluster is reached: ",
+    ),
+]
+
+
+@pytest.mark.parametrize(("parts", "sentence"), REFUSED, ids=[sentence[:60] for _, sentence in REFUSED])
+async def test_what_the_cluster_cannot_run_is_said_with_what_it_offers(
+    cluster: Cluster, parts: dict[str, Any], sentence: str
+) -> None:
+    backend = await cluster.backend()
+    spec = a_spec("true", **parts)
+    with pytest.raises(SessionRefused) as caught:
+        await backend.create(spec)
+    assert caught.value.message.startswith(sentence)
+    assert cluster.manager.ledger.sessions == {}
+
+
+async def test_a_wrong_key_or_clock_fails_no_task(cluster: Cluster) -> None:
+    from fasttrack.backend_ai.signing import Keypair
+
+    backend = BackendAI(Gateway(cluster.address, Keypair("AKIATEST", "not the secret")), site="x")
+    cluster.made.append(backend)
+    with pytest.raises(SessionBackendUnavailable, match="mismatch"):
+        await backend.create(a_spec("true"))
+
+
+async def test_capacity_is_told_by_resource_group(cluster: Cluster) -> None:
+    backend = await cluster.backend()
+    found = await backend.capacity()
+    assert sorted(found) == ["default", "mixed", "npu"]
+    assert (found["default"]["cpu"], found["default"]["atom.device"], found["npu"]["ipu.device"]) == (24, 4, 4)
