@@ -20,6 +20,7 @@ from .panel import Panel
 from .problems import Problem, answer
 from .sessions import Sessions, SessionsV2
 from .signatures import caller_of
+from .storage import Storage
 
 
 def make_app(manager: Manager) -> ASGIApp:
@@ -40,6 +41,16 @@ def make_app(manager: Manager) -> ASGIApp:
 
         return handle
 
+    def unsigned(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def handle(request: Request) -> Response:
+            try:
+                await request.body()
+                return await befall(manager.faults.due(request), lambda: handler(request))
+            except Problem as problem:
+                return answer(problem)
+
+        return handle
+
     async def root(request: Request) -> Response:
         generation = manager.generation
         return JSONResponse({"version": generation.api_version, "manager": generation.release})
@@ -54,7 +65,8 @@ def make_app(manager: Manager) -> ASGIApp:
         return Route(path, signed(handler), methods=list(methods))
 
     sessions, v2, cluster = Sessions(manager), SessionsV2(manager), Cluster(manager)
-    files, panel = Files(manager.folders), Panel(manager)
+    storage, panel = Storage(manager.generation), Panel(manager)
+    files = Files(manager.folders, storage)
     routes = [
         Route("/", root),
         at("/auth/role", cluster.role, "GET"),
@@ -80,8 +92,9 @@ def make_app(manager: Manager) -> ASGIApp:
         at("/folders/{folder}/delete-files", files.delete_files, "DELETE", "POST"),
         at("/folders/{folder}/request-upload", files.request_upload, "POST"),
         at("/folders/{folder}/request-download", files.request_download, "POST"),
-        Route("/storage/upload", files.upload, methods=["HEAD", "PATCH", "OPTIONS"]),
-        Route("/storage/download", files.download),
+        at("/folders/{folder}/rename-file", files.rename_file, "POST"),
+        Route("/storage/upload", unsigned(storage.upload), methods=["HEAD", "PATCH", "OPTIONS"]),
+        Route("/storage/download", unsigned(storage.download)),
         Route("/standin/faults", panel.faults, methods=["GET", "POST", "DELETE"]),
         Route("/standin/{what}", panel.operate, methods=["POST"]),
     ]

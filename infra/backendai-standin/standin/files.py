@@ -1,39 +1,27 @@
-"""Folders over HTTP, and the storage proxy beside the manager: tus uploads, downloads with ranges."""
+"""Folders over HTTP: what the manager answers of them, and the tokens with which files come and go."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from .bodies import object_of, schema_violation
 from .folders import Folders
-from .problems import Problem, answer
+from .problems import Problem
+from .storage import Storage
 
 MOST_PATHS = 50
-
-
-@dataclass
-class Upload:
-    """One that is under way."""
-
-    path: Path
-    size: int
-    data: bytearray
 
 
 class Files:
     """The routes of folders and their files."""
 
-    def __init__(self, folders: Folders) -> None:
+    def __init__(self, folders: Folders, storage: Storage) -> None:
         self._folders = folders
-        self._uploads: dict[str, Upload] = {}
-        self._downloads: dict[str, Path] = {}
+        self._storage = storage
 
     async def create(self, request: Request, key: str) -> Response:
         return JSONResponse(self._folders.create(key, await object_of(request)).shown(), 201)
@@ -107,38 +95,25 @@ class Files:
         self._folders.delete_for_good(key, str(wanted))
         return Response(status_code=204)
 
+    async def rename_file(self, request: Request, key: str) -> Response:
+        folder = self._folders.find(key, request.path_params["folder"])
+        given = await object_of(request)
+        path = self._folders.path(folder, str(given.get("target_path", "")))
+        if not path.exists():
+            raise Problem(400, "invalid-api-params", "No such file or directory")
+        path.rename(path.with_name(str(given.get("new_name", ""))))
+        return JSONResponse({} if self._folders.takes_one_path else {"msg": ""})
+
     async def request_upload(self, request: Request, key: str) -> Response:
         folder = self._folders.find(key, request.path_params["folder"])
         given = await object_of(request)
-        token = uuid4().hex
-        self._uploads[token] = Upload(self._folders.path(folder, str(given["path"])), int(given["size"]), bytearray())
+        target = self._folders.path(folder, str(given["path"]))
+        token = self._storage.expect(self._folders.path(folder), target, int(given["size"]))
         return JSONResponse({"token": token, "url": f"{request.base_url}storage/upload"})
 
     async def request_download(self, request: Request, key: str) -> Response:
+        """Whether the file is there is told only by the download; `archive` is to be asked for once more there."""
         folder = self._folders.find(key, request.path_params["folder"])
         given = await object_of(request)
-        token = uuid4().hex
-        self._downloads[token] = self._folders.path(folder, str(given.get("path", given.get("file", ""))))
+        token = self._storage.offer(self._folders.path(folder, str(given.get("path", given.get("file", "")))))
         return JSONResponse({"token": token, "url": f"{request.base_url}storage/download"})
-
-    async def upload(self, request: Request) -> Response:
-        """tus: the old proxy appends whatever comes, wherever the client believes to be."""
-        upload = self._uploads.get(request.query_params.get("token", ""))
-        if upload is None:
-            return answer(Problem(400, "storage/invalid-api-params", title="Invalid API parameters"))
-        headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(upload.size)}
-        if request.method == "PATCH":
-            upload.data += await request.body()
-            if len(upload.data) >= upload.size:
-                upload.path.parent.mkdir(parents=True, exist_ok=True)
-                upload.path.write_bytes(upload.data)
-        headers["Upload-Offset"] = str(len(upload.data))
-        return Response(status_code=204 if request.method == "PATCH" else 200, headers=headers)
-
-    async def download(self, request: Request) -> Response:
-        path = self._downloads.get(request.query_params.get("token", ""))
-        if path is None:
-            return answer(Problem(400, "storage/invalid-api-params", title="Invalid API parameters"))
-        if not path.is_file():
-            return answer(Problem(404, "storage/file-not-found", title="File not found"))
-        return FileResponse(path)
