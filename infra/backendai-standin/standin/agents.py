@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from .catalogue import id_of
 from .ledger import Session
 
 _GIB = 1024**3
@@ -59,6 +60,10 @@ class Agents:
     @property
     def groups(self) -> list[str]:
         return sorted({agent.group for agent in self.all})
+
+    def group_by_id(self, identifier: str) -> str | None:
+        """The name of the resource group with that UUID."""
+        return next((name for name in self.groups if id_of("resource-group", name) == identifier), None)
 
     def slot_types(self) -> dict[str, str]:
         """Every slot that some agent has, with how it is counted."""

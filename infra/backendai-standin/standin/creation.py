@@ -6,18 +6,17 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from . import mounts
 from .agents import Agents
+from .catalogue import DOMAIN, IMAGES, PROJECT
 from .folders import Folders
 from .generations import Generation
 from .ledger import Session
 from .problems import Problem
 
-IMAGE = "registry.test/stable/python:3.11-debian12"
-IMAGES = {IMAGE, "python:3.11", "registry.test/stable/python:3.12"}
 MINIMUM_MEMORY = 64 * 1024**2
 DEFAULT_SHMEM = 64 * 1024**2
 MOST_CONTAINERS = 8
-PROJECT = "default"
 _NAME = re.compile(r"(?=.{4,64}\Z)\w[\w.-]*\w\Z", re.ASCII)
 _KEYS = {
     "name", "clientSessionToken", "session_name", "image", "lang", "architecture", "arch", "type", "sessionType",
@@ -54,11 +53,7 @@ def session_of(
     if mode not in ("single-node", "multi-node"):
         raise _invalid("cluster_mode", "value is not a valid member of ClusterMode")
     size = int(_first(given, "cluster_size", "clusterSize") or 1)
-    if size > MOST_CONTAINERS:
-        status = 412 if generation.is_strict else 400
-        raise Problem(
-            status, "quota-exceeded", f"You cannot create session with more than {MOST_CONTAINERS} containers."
-        )
+    check_size(size, generation)
     image = str(_first(given, "image", "lang") or "")
     if image not in IMAGES:
         raise Problem(
@@ -69,13 +64,9 @@ def session_of(
         raise Problem(400, "invalid-api-params", "Batch sessions must have a non-empty startup command.")
     _check_project(given, generation)
     config = given.get("config") or {}
-    group = str(_first(config, "scaling_group", "scalingGroup") or agents.groups[0])
-    if group not in agents.groups:
-        message = (
-            f"The scaling group '{group}' does not exist or you do not have access to the scaling group '{group}'."
-        )
-        raise Problem(404, "object-not-found", message, title="No such scaling group.")
-    slots = _slots(config, generation, agents)
+    group = group_of(_first(config, "scaling_group", "scalingGroup"), agents)
+    options = _first(config, "resource_opts", "resourceOpts") or {}
+    slots = slots_of(config.get("resources") or {}, options.get("shmem"), generation, agents)
     resolved = dict(config)
     for new, old in (("mount_map", "mountMap"), ("mount_options", "mountOptions")):
         resolved.setdefault(new, config.get(old) or {})
@@ -92,7 +83,7 @@ def session_of(
         cluster_mode=mode,
         cluster_size=size,
         project=PROJECT,
-        mounts=folders.resolve(access_key, resolved),
+        mounts=mounts.of_config(folders, access_key, resolved, once_per_folder=not generation.is_strict),
         callback_url=_first(given, "callback_url", "callbackUrl", "callbackURL"),
         tag=given.get("tag"),
         timeout=None if given.get("batch_timeout") is None else float(given["batch_timeout"]),
@@ -113,8 +104,8 @@ def _check_keys(given: dict[str, Any], generation: Generation) -> None:
 
 def _check_project(given: dict[str, Any], generation: Generation) -> None:
     group = _first(given, "group", "groupName", "group_name") or PROJECT
-    domain = _first(given, "domain", "domainName", "domain_name") or "default"
-    if domain != "default":
+    domain = _first(given, "domain", "domainName", "domain_name") or DOMAIN
+    if domain != DOMAIN:
         if not generation.is_strict:
             raise Problem(404, "entity-not-found", "No ProjectRow matches the given key")
         raise Problem(400, "invalid-api-params", "You can only set the domain to your domain.")
@@ -124,10 +115,37 @@ def _check_project(given: dict[str, Any], generation: Generation) -> None:
         raise Problem(400, "invalid-api-params", "Invalid group")
 
 
-def _slots(config: dict[str, Any], generation: Generation, agents: Agents) -> dict[str, Decimal]:
+def check_size(size: int, generation: Generation) -> None:
+    """:raises Problem: more containers than a session may have."""
+    if size <= MOST_CONTAINERS:
+        return
+    if generation.is_strict:
+        message = f"You cannot create session with more than {MOST_CONTAINERS} containers."
+        raise Problem(412, "quota-exceeded", message)
+    message = (
+        f"Session requests {size} kernels, exceeding the keypair limit of {MOST_CONTAINERS} containers per session."
+    )
+    raise Problem(400, "quota-exceeded", message)
+
+
+def group_of(name: Any, agents: Agents) -> str:
+    """The resource group of that name, or the first. :raises Problem: there is none of that name."""
+    group = str(name or agents.groups[0])
+    if group not in agents.groups:
+        message = (
+            f"The scaling group '{group}' does not exist or you do not have access to the scaling group '{group}'."
+        )
+        raise Problem(404, "object-not-found", message, title="No such scaling group.")
+    return group
+
+
+def slots_of(
+    resources: dict[str, Any], shared_memory: Any, generation: Generation, agents: Agents
+) -> dict[str, Decimal]:
+    """What a container gets, with the least that an image needs filled in. :raises Problem: it cannot be had."""
     known = agents.slot_types()
     found: dict[str, Decimal] = {}
-    for name, value in (config.get("resources") or {}).items():
+    for name, value in resources.items():
         if name not in known:
             if generation.is_strict:
                 raise Problem(400, "invalid-api-params", f"Invalid resource allocation: Unknown slot type: '{name}'")
@@ -140,8 +158,7 @@ def _slots(config: dict[str, Any], generation: Generation, agents: Agents) -> di
         if found[name] < 0 and not generation.is_strict:
             message = f"Resource slot '{name}' cannot be negative: {value}"
             raise Problem(400, "invalid-resource-slot-quantity", message)
-    options = _first(config, "resource_opts", "resourceOpts") or {}
-    shmem = size_of(options.get("shmem") or DEFAULT_SHMEM)
+    shmem = size_of(shared_memory or DEFAULT_SHMEM)
     found.setdefault("cpu", Decimal(1))
     memory = found.setdefault("mem", MINIMUM_MEMORY + shmem)
     if memory < MINIMUM_MEMORY + shmem or memory <= shmem:

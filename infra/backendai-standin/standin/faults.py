@@ -45,8 +45,8 @@ class Fault:
         )
 
 
-class Cut(Exception):
-    """The connection ends here, with nothing said."""
+class Cut(BaseException):
+    """The connection ends here, with nothing said. Not an `Exception`: the framework would answer that with a 500."""
 
 
 class Faults:

@@ -1,121 +1,119 @@
-"""Folders over HTTP, and the storage proxy beside the manager: tus uploads, downloads with ranges."""
+"""Folders over HTTP: what the manager answers of them, and the tokens with which files come and go."""
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
+from .bodies import object_of, schema_violation
 from .folders import Folders
-from .problems import Problem, answer
+from .problems import Problem
+from .storage import Storage
 
-
-@dataclass
-class Upload:
-    """One that is under way."""
-
-    path: Path
-    size: int
-    data: bytearray
+MOST_PATHS = 50
 
 
 class Files:
     """The routes of folders and their files."""
 
-    def __init__(self, folders: Folders) -> None:
+    def __init__(self, folders: Folders, storage: Storage) -> None:
         self._folders = folders
-        self._uploads: dict[str, Upload] = {}
-        self._downloads: dict[str, Path] = {}
+        self._storage = storage
 
     async def create(self, request: Request, key: str) -> Response:
-        return JSONResponse(self._folders.create(key, await _object(request)).shown(), 201)
+        return JSONResponse(self._folders.create(key, await object_of(request)).shown(), 201)
 
     async def listing(self, request: Request, key: str) -> Response:
         return JSONResponse([f.shown() for f in self._folders.all.values() if f.owner == key])
 
     async def read(self, request: Request, key: str) -> Response:
-        return JSONResponse(self._folders.find(key, request.path_params["folder"]).shown())
+        return JSONResponse(self._folders.details(self._folders.find(key, request.path_params["folder"])))
 
     async def delete(self, request: Request, key: str) -> Response:
         self._folders.delete(key, request.path_params["folder"])
         return Response(status_code=204)
 
     async def mkdir(self, request: Request, key: str) -> Response:
+        """One path (23.09), or up to 50 of them, each with its own outcome and one status for all (26.x)."""
         folder = self._folders.find(key, request.path_params["folder"])
-        given = await _object(request)
-        paths = given.get("path", "")
-        for path in paths if isinstance(paths, list) else [paths]:
+        given = await object_of(request)
+        paths = given.get("path")
+        if self._folders.takes_one_path and not isinstance(paths, str):
+            raise Problem(400, "invalid-api-params", "Input validation error", data={"path": "value is not a string"})
+        paths = paths if isinstance(paths, list) else [paths]
+        if not all(isinstance(path, str) for path in paths):
+            raise schema_violation("path", "Input should be a valid string")
+        if len(paths) > MOST_PATHS:
+            raise Problem(400, "invalid-api-params", "Too many directories specified.")
+        parents, exist_ok = bool(given.get("parents", True)), bool(given.get("exist_ok", False))
+        told: dict[str, list[dict[str, Any]]] = {"success": [], "failed": []}
+        for path in paths:
             try:
-                self._folders.path(folder, str(path)).mkdir(
-                    parents=bool(given.get("parents", True)), exist_ok=bool(given.get("exist_ok", False))
-                )
+                self._folders.path(folder, path).mkdir(0o755, parents=parents, exist_ok=exist_ok)
             except OSError as error:
-                raise Problem(400, "invalid-api-params", str(error.strerror)) from None
-        return Response(status_code=201)
+                if self._folders.takes_one_path:
+                    data = {"errno": error.errno, "paths": [path]}
+                    raise Problem(400, "invalid-api-params", str(error.strerror), data=data) from None
+                told["failed"].append(
+                    {"msg": f"{type(error).__name__}({error.errno}, {error.strerror!r})", "item": path}
+                )
+            else:
+                told["success"].append({"msg": None, "item": path})
+        if self._folders.takes_one_path:
+            return Response(status_code=201)
+        if not told["success"]:
+            raise Problem(400, "vfolder-operation-failed", "Bad request to storage proxy")
+        return JSONResponse({"results": told})
 
     async def entries(self, request: Request, key: str) -> Response:
         folder = self._folders.find(key, request.path_params["folder"])
-        body = await _object(request)
+        body = await object_of(request)
         inside = request.query_params.get("path", body.get("path", ""))
         return JSONResponse({"items": self._folders.listing(folder, str(inside))})
 
     async def delete_files(self, request: Request, key: str) -> Response:
+        """What is not there is passed over, and so is a directory that is not to be deleted with all in it."""
         folder = self._folders.find(key, request.path_params["folder"])
-        given = await _object(request)
-        for name in given.get("files", []):
-            path = self._folders.path(folder, str(name))
+        given = await object_of(request)
+        paths = [self._folders.path(folder, str(name)) for name in given.get("files", [])]
+        for path in paths:
             if path.is_dir() and given.get("recursive"):
                 shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        return JSONResponse({})
+            elif path.is_file():
+                path.unlink()
+        return JSONResponse({} if self._folders.takes_one_path else {"msg": ""})
+
+    async def empty(self, request: Request, key: str) -> Response:
+        """Away with a folder that is in the trash."""
+        given = await object_of(request)
+        wanted = next((given[k] for k in ("id", "vfolderId", "vfolder_id") if given.get(k)), None)
+        if wanted is None:
+            raise schema_violation("vfolder_id", "Field required")
+        self._folders.delete_for_good(key, str(wanted))
+        return Response(status_code=204)
+
+    async def rename_file(self, request: Request, key: str) -> Response:
+        folder = self._folders.find(key, request.path_params["folder"])
+        given = await object_of(request)
+        path = self._folders.path(folder, str(given.get("target_path", "")))
+        if not path.exists():
+            raise Problem(400, "invalid-api-params", "No such file or directory")
+        path.rename(path.with_name(str(given.get("new_name", ""))))
+        return JSONResponse({} if self._folders.takes_one_path else {"msg": ""})
 
     async def request_upload(self, request: Request, key: str) -> Response:
         folder = self._folders.find(key, request.path_params["folder"])
-        given = await _object(request)
-        token = uuid4().hex
-        self._uploads[token] = Upload(self._folders.path(folder, str(given["path"])), int(given["size"]), bytearray())
+        given = await object_of(request)
+        target = self._folders.path(folder, str(given["path"]))
+        token = self._storage.expect(self._folders.path(folder), target, int(given["size"]))
         return JSONResponse({"token": token, "url": f"{request.base_url}storage/upload"})
 
     async def request_download(self, request: Request, key: str) -> Response:
+        """Whether the file is there is told only by the download; `archive` is to be asked for once more there."""
         folder = self._folders.find(key, request.path_params["folder"])
-        given = await _object(request)
-        token = uuid4().hex
-        self._downloads[token] = self._folders.path(folder, str(given.get("path", given.get("file", ""))))
+        given = await object_of(request)
+        token = self._storage.offer(self._folders.path(folder, str(given.get("path", given.get("file", "")))))
         return JSONResponse({"token": token, "url": f"{request.base_url}storage/download"})
-
-    async def upload(self, request: Request) -> Response:
-        """tus: the old proxy appends whatever comes, wherever the client believes to be."""
-        upload = self._uploads.get(request.query_params.get("token", ""))
-        if upload is None:
-            return answer(Problem(400, "storage/invalid-api-params", title="Invalid API parameters"))
-        headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(upload.size)}
-        if request.method == "PATCH":
-            upload.data += await request.body()
-            if len(upload.data) >= upload.size:
-                upload.path.parent.mkdir(parents=True, exist_ok=True)
-                upload.path.write_bytes(upload.data)
-        headers["Upload-Offset"] = str(len(upload.data))
-        return Response(status_code=204 if request.method == "PATCH" else 200, headers=headers)
-
-    async def download(self, request: Request) -> Response:
-        path = self._downloads.get(request.query_params.get("token", ""))
-        if path is None:
-            return answer(Problem(400, "storage/invalid-api-params", title="Invalid API parameters"))
-        if not path.is_file():
-            return answer(Problem(404, "storage/file-not-found", title="File not found"))
-        return FileResponse(path)
-
-
-async def _object(request: Request) -> dict[str, Any]:
-    try:
-        given = json.loads(await request.body() or b"{}")
-    except ValueError:
-        raise Problem(400, "invalid-api-params", "Malformed body") from None
-    return given if isinstance(given, dict) else {}

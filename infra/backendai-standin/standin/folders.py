@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -61,6 +62,8 @@ class Folders:
         self._root = root
         self._generation = generation
         self.all: dict[str, Folder] = {}
+        self.in_use: Callable[[Folder], bool] = lambda folder: False
+        """Whether a living session has it mounted."""
         self._sandbox = _sandbox()
 
     # -- what the API does ----------------------------------------------------------------------------------------
@@ -94,12 +97,57 @@ class Folders:
                 return folder
         raise Problem(404, "object-not-found", title="No such virtual folder.", data=reference)
 
+    def find_by_id(self, owner: str, identifier: str) -> Folder:
+        """By id alone, with or without dashes. :raises Problem: there is none that can be mounted."""
+        folder = self.all.get(identifier.replace("-", ""))
+        if folder is None or folder.owner != owner or folder.status != "ready":
+            raise Problem(404, "object-not-found", title="No such virtual folder.", data=[identifier])
+        return folder
+
+    @property
+    def takes_one_path(self) -> bool:
+        """Directories are made one by one, and told of in no words."""
+        return self._generation.is_strict
+
+    def details(self, folder: Folder) -> dict[str, Any]:
+        """A folder with what is in it."""
+        sizes = [entry.lstat().st_size for entry in self.path(folder).rglob("*")]
+        found = {
+            **folder.shown(),
+            "numFiles": len(sizes),
+            "used_bytes": sum(sizes),
+            "last_used": str(folder.created_at),
+        }
+        for key in ("creator", "ownership_type", "max_size"):
+            del found[key]
+        if self._generation.is_strict:
+            found |= {"num_files": len(sizes), "created": str(folder.created_at), "max_size": None, "cur_size": 0}
+        return found
+
     def delete(self, owner: str, reference: str) -> None:
-        """Into the trash, where its name stays taken (26.x), or away at once (23.09)."""
+        """Into the trash, where its name stays taken (26.x), or away at once (23.09).
+
+        :raises Problem: a living session has it mounted.
+        """
         folder = self.find(owner, reference)
+        if self.in_use(folder):
+            message = f"Cannot delete the vfolder. The vfolder(id: {folder.id}) is mounted on sessions"
+            raise Problem(400, "invalid-api-params", message)
         if self._generation.trash:
             folder.status = "delete-pending"
             return
+        self._away(folder)
+
+    def delete_for_good(self, owner: str, identifier: str) -> None:
+        """Away with a folder in the trash, and its name is free. :raises Problem: there is none in it of that id."""
+        folder = self.all.get(identifier.replace("-", ""))
+        if folder is None or folder.owner != owner or not self._generation.trash:
+            raise Problem(404, "object-not-found", title="No such virtual folder.", data=identifier)
+        if folder.status != "delete-pending":
+            raise Problem(400, "vfolder-filter-status-failed", "The folder is not in the trash")
+        self._away(folder)
+
+    def _away(self, folder: Folder) -> None:
         del self.all[folder.id]
         shutil.rmtree(self.path(folder), ignore_errors=True)
 
@@ -138,33 +186,6 @@ class Folders:
 
     # -- what a session sees --------------------------------------------------------------------------------------
 
-    def resolve(self, owner: str, config: dict[str, Any]) -> list[tuple[Path, str, bool]]:
-        """Source, target and whether it is read-only, of all mounts of a request. :raises Problem: one cannot be.
-
-        On 26.x a folder is mounted once: further entries of it are dropped in silence, as the real ones do.
-        """
-        targets = {**config.get("mount_map", {}), **config.get("mount_id_map", {})}
-        options = config.get("mount_options", {})
-        found: list[tuple[Path, str, bool]] = []
-        seen: set[str] = set()
-        for source in [*config.get("mounts", []), *config.get("mount_ids", [])]:
-            name, _, inside = str(source).partition("/")
-            folder = self.find(owner, name)
-            option = options.get(source, {})
-            if not self._generation.is_strict:
-                if folder.id in seen:
-                    continue
-                seen.add(folder.id)
-                inside = option.get("subpath", inside)
-            target = str(targets.get(source, f"{HOME}/{source}"))
-            if not target.startswith("/"):
-                target = f"{HOME}/{target}"
-            if any(t == target or t.startswith(target + "/") or target.startswith(t + "/") for _, t, _ in found):
-                raise Problem(400, "invalid-api-params", f"VFolder path {target} overlaps with another one")
-            permission = option.get("permission", option.get("perm", folder.permission))
-            found.append((self.path(folder, inside), target, permission == "ro"))
-        return found
-
     def home_of(self, session: Session) -> Path:
         """The session's scratch directory, made if there is none."""
         home = self._root / "scratch" / session.id
@@ -176,8 +197,8 @@ class Folders:
         if self._sandbox is None:
             return command
         found = [*self._sandbox, "--bind", str(self.home_of(session)), HOME]
-        for source, target, is_read_only in session.mounts:
-            found += ["--ro-bind" if is_read_only else "--bind", str(source), target]
+        for mount in session.mounts:
+            found += ["--ro-bind" if mount.is_read_only else "--bind", str(mount.source), mount.target]
         return [*found, "--chdir", HOME, "--", *command]
 
 

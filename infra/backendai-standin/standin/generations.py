@@ -32,6 +32,8 @@ class Generation:
     """A command that ends before RUNNING is written leaves its session RUNNING for ever."""
     trash: bool
     """Deleted folders keep their name."""
+    has_v2: bool
+    """There are routes below `/v2`, which take UUIDs and mount several parts of a folder."""
 
     @property
     def versions(self) -> frozenset[str]:
@@ -51,6 +53,7 @@ GENERATIONS = {
         deletes_any_time=False,
         leaves_sessions_behind=True,
         trash=False,
+        has_v2=False,
     ),
     "26": Generation(
         release="26.9.6",
@@ -63,5 +66,6 @@ GENERATIONS = {
         deletes_any_time=True,
         leaves_sessions_behind=False,
         trash=True,
+        has_v2=True,
     ),
 }

@@ -6,8 +6,12 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+if TYPE_CHECKING:
+    from .folders import Folder
+    from .mounts import Mount
 
 OVER = frozenset({"TERMINATED", "CANCELLED"})
 
@@ -45,7 +49,7 @@ class Session:
     cluster_mode: str
     cluster_size: int
     project: str
-    mounts: list[Any] = field(default_factory=list)
+    mounts: list[Mount] = field(default_factory=list)
     callback_url: str | None = None
     tag: str | None = None
     timeout: float | None = None
@@ -120,7 +124,8 @@ class Session:
             "requested_slots": slots,
             "priority": self.priority,
             "agents": [k.agent for k in self.kernels if k.agent],
-            "mounts": [str(m) for m in self.mounts],
+            "mounts": list(dict.fromkeys(m.folder.name for m in self.mounts)),
+            "vfolder_mounts": list(dict.fromkeys(str(UUID(m.folder.id)) for m in self.mounts)),
             "containers": [
                 {
                     "id": k.id,
@@ -158,3 +163,7 @@ class Ledger:
     def named(self, access_key: str, name: str) -> list[Session]:
         """All that ever had exactly that name, the newest first."""
         return [s for s in reversed(self.sessions.values()) if s.name == name and s.access_key == access_key]
+
+    def mounts(self, folder: Folder) -> bool:
+        """Whether a living session has the folder mounted."""
+        return any(m.folder.id == folder.id for s in self.sessions.values() if not s.is_over for m in s.mounts)

@@ -12,6 +12,7 @@ from .events import Events
 from .folders import Folders
 from .generations import Generation
 from .ledger import Ledger, Session
+from .mounts import Mount
 from .problems import Problem
 
 _BEFORE = "Kernel started at: {at}\r\nLOCAL_USER_ID=1000\r\nExecuting the main program: /opt/kernel/su-exec\r\n"
@@ -75,6 +76,10 @@ class Lives:
                 return
         self._events.kernels("kernel_preparing", session, "")
         self._events.kernels("kernel_creating", session, "")
+        lost = next((m for m in session.mounts if not m.source.exists()), None)
+        if lost is not None:
+            await self._failed_to_create(session, lost)
+            return
         process = await self._start(session)
         self._events.kernels("kernel_started", session, "")
         if self.is_late:
@@ -100,6 +105,20 @@ class Lives:
                     message = f"{_NO_ROOM} (id: {session.id}, resource group: {session.group})"
                     session.data = {"scheduler": {"msg": message, "retries": 1}}
                 await self._room.wait()
+
+    async def _failed_to_create(self, session: Session, mount: Mount) -> None:
+        """No container without its mounts: nobody looked for the directory before the agent did."""
+        told = f'invalid mount config for type "bind": bind source path does not exist: /vfroot/{mount.inside}'
+        error = {"src": "agent", "name": "DockerError", "repr": f"DockerError(400, '{told}')"}
+        for kernel in session.kernels:
+            kernel.info = "failed-to-create"
+        if self._generation.leaves_sessions_behind:
+            session.data = {"error": error}
+            await self._over(session, "failed-to-create")
+            return
+        session.data = {"error": {"error": error}}
+        session.info = None
+        await self._over(session, None, reason="abnormal-termination", kernel_reason="failed-to-create")
 
     async def _start(self, session: Session) -> asyncio.subprocess.Process:
         home = self._folders.home_of(session)
@@ -161,18 +180,32 @@ class Lives:
         info = "task-timeout" if timed_out else "task-finished" if good else self._generation.failed_info
         await self._over(session, info, keeps_result=True)
 
-    async def _over(self, session: Session, info: str, *, keeps_result: bool = False) -> None:
-        session.enter("TERMINATING", "")
-        self._events.session("session_terminating", session, info)
-        self._events.kernels("kernel_terminating", session, info, -1)
+    async def _over(
+        self,
+        session: Session,
+        info: str | None,
+        *,
+        keeps_result: bool = False,
+        reason: str | None = None,
+        kernel_reason: str | None = None,
+    ) -> None:
+        """:param info: what is written; `None`: nothing, as where the scheduler of 26.x ends a session itself.
+
+        :param reason: what is told of the session, and `kernel_reason` of its containers; by default the same.
+        """
+        reason = reason or info or ""
+        kernel_reason = kernel_reason or reason
+        session.enter("TERMINATING", "" if info is not None else None)
+        self._events.session("session_terminating", session, reason)
+        self._events.kernels("kernel_terminating", session, kernel_reason, -1)
         self._events.call_back(session, "terminating")
         await asyncio.sleep(self._step / 2)
         if not keeps_result and not self._generation.leaves_sessions_behind:
             session.result = "UNDEFINED"
         session.enter("TERMINATED", info)
         for _ in range(3 if not self._generation.deletes_any_time else 2):
-            self._events.kernels("kernel_terminated", session, info, -1)
-        self._events.session("session_terminated", session, info)
+            self._events.kernels("kernel_terminated", session, kernel_reason, -1)
+        self._events.session("session_terminated", session, reason)
         self._events.call_back(session, "terminated")
         await self._freed(session)
 

@@ -23,6 +23,8 @@ TITLES = {
     "unknown-resource-slot-type": "Unknown resource slot type.",
     "invalid-resource-slot-quantity": "Invalid resource slot quantity.",
     "vfolder-already-exists": "The virtual folder already exists with the same name.",
+    "vfolder-permission-error": "The virtual folder does not permit the specified permission.",
+    "unique-constraint-violation": "Unique constraint violated.",
     "entity-not-found": "Entity not found.",
 }
 

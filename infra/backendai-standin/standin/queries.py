@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 from graphql import build_schema, graphql_sync
 from graphql.type import GraphQLSchema
 
 from .agents import Agents
-from .creation import IMAGES, MOST_CONTAINERS
+from .catalogue import IMAGES, image_row, project_row
+from .creation import MOST_CONTAINERS
 from .generations import Generation
 from .ledger import Ledger
 
@@ -61,7 +61,7 @@ class Queries:
         is_new = not generation.is_strict
         self._schema = _make(
             _SCHEMA.replace("LOCAL_RANK", "local_rank: Int" if is_new else "")
-            .replace("NEWER", "priority: Int requested_slots: JSONString" if is_new else "")
+            .replace("NEWER", "priority: Int requested_slots: JSONString vfolder_mounts: [String]" if is_new else "")
             .replace("ROOT", "Query" if is_new else "Queries")
             + ("" if is_new else "\nschema { query: Queries }")
         )
@@ -74,8 +74,8 @@ class Queries:
             "compute_session": lambda info, id: self._session(access_key, id),
             "compute_session_list": lambda info, **asked: self._sessions(access_key, **asked),
             "agent_summary_list": lambda info, limit, offset, **_: self._summaries(limit, offset),
-            "images": lambda info, **_: [_image(reference) for reference in sorted(IMAGES)],
-            "image": lambda info, reference, **_: _image(reference) if reference in IMAGES else None,
+            "images": lambda info, **_: [image_row(reference) for reference in IMAGES],
+            "image": lambda info, reference, **_: image_row(reference) if reference in IMAGES else None,
             "keypair_resource_policy": {
                 "name": "default",
                 "default_for_unspecified": "UNLIMITED",
@@ -86,14 +86,7 @@ class Queries:
                 "idle_timeout": 0,
                 "allowed_vfolder_hosts": json.dumps({"local:volume1": ["create-vfolder", "mount-in-session"]}),
             },
-            "groups": [
-                {
-                    "id": "e6fc5edc-7f0b-422e-8b4f-a03a17d0cca9",
-                    "name": "default",
-                    "domain_name": "default",
-                    "is_active": True,
-                }
-            ],
+            "groups": [project_row()],
         }
         done = graphql_sync(
             self._schema, str(given.get("query", "")), root, variable_values=given.get("variables") or {}
@@ -153,29 +146,6 @@ def _holds(condition: str, row: dict[str, Any]) -> bool:
         pattern = re.escape(given).replace("%", ".*").replace("_", ".")
         return re.fullmatch(pattern, str(value)) is not None
     return bool(value == given)
-
-
-def _image(reference: str) -> dict[str, Any]:
-    registry, _, rest = reference.rpartition("/") if reference.count("/") < 2 else reference.partition("/")
-    name, _, tag = rest.partition(":")
-    return {
-        "id": str(uuid5(NAMESPACE_URL, reference)),
-        "name": name,
-        "humanized_name": name,
-        "tag": tag,
-        "registry": registry,
-        "architecture": "x86_64",
-        "digest": "sha256:" + "0" * 64 + " ",  # a trailing blank, as real ones have
-        "labels": [{"key": "ai.backend.features", "value": "batch query uid-match"}],
-        "aliases": [],
-        "size_bytes": 119766390,
-        "resource_limits": [
-            {"key": "cpu", "min": "1", "max": "Infinity"},
-            {"key": "mem", "min": "64m", "max": "Infinity"},
-        ],
-        "supported_accelerators": ["cuda", "atom", "warboy", "ipu"],
-        "installed": True,
-    }
 
 
 def _make(text: str) -> GraphQLSchema:

@@ -1,0 +1,54 @@
+"""One cluster: what the routes of a manager work on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from .agents import Agent, Agents, default_agents
+from .events import Events
+from .faults import Faults
+from .folders import Folders
+from .generations import GENERATIONS
+from .ledger import Ledger
+from .life import Lives
+from .queries import Queries
+from .rates import Rates
+
+Handler = Callable[[Request, str], Awaitable[Response]]
+"""Answers a request that the key given has signed."""
+
+
+class Manager:
+    """One cluster."""
+
+    def __init__(
+        self,
+        generation: str,
+        root: Path,
+        *,
+        keys: dict[str, str],
+        agents: list[Agent] | None = None,
+        step: float = 0.02,
+    ) -> None:
+        """:param step: seconds per status; real ones take 0.5 to 6 s. :param keys: secret keys by access key."""
+        self.generation = GENERATIONS[generation]
+        self.keys = keys
+        self.ledger = Ledger()
+        self.agents = Agents(agents or default_agents())
+        self.faults = Faults()
+        self.rates = Rates()
+        self.folders = Folders(root, self.generation)
+        self.events = Events(self.generation, self.faults)
+        self.lives = Lives(self.generation, self.ledger, self.agents, self.events, self.folders, step)
+        self.queries = Queries(self.generation, self.ledger, self.agents)
+        self.folders.in_use = self.ledger.mounts
+        self.is_down = False
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """How many came, by access key."""
+        return self.rates.counts
