@@ -24,7 +24,7 @@ from fasttrack_scheduler.backends.base import SessionBackend, SessionSpec, Works
 from fasttrack_scheduler.backends.local.backend import LocalBackend
 from fasttrack_scheduler.backends.simulated import Script, SimulatedBackend, SimulatedSite
 from standin.agents import Agent
-from standin.creation import IMAGE
+from standin.catalogue import IMAGES
 from tests.scheduler.backend_ai.recorded import GENERATIONS
 from tests.scheduler.backend_ai.standins import KEYPAIR, Manager, serving
 
@@ -246,7 +246,7 @@ class ClusterTestSite:
         return self._spec("ready", "trap '' TERM; while :; do sleep 0.05; done")
 
     def impossible(self) -> SessionSpec:
-        return make_spec(image=IMAGE, slots={"cpu": Decimal(PLACES + 1)})
+        return make_spec(image=IMAGES[0], slots={"cpu": Decimal(PLACES + 1)})
 
     def executions(self, name: str) -> int:
         mark = self.marks / name
@@ -266,7 +266,7 @@ class ClusterTestSite:
     def _spec(self, output: str, then: str) -> SessionSpec:
         name = f"session-{next(_numbers)}"
         mark = shlex.quote(str(self.marks / name))
-        return make_spec(f"echo run >> {mark}; printf %s {shlex.quote(output)}; {then}", name=name, image=IMAGE)
+        return make_spec(f"echo run >> {mark}; printf %s {shlex.quote(output)}; {then}", name=name, image=IMAGES[0])
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -280,6 +280,7 @@ SITES: dict[str, Callable[[Path], LocalTestSite | SimulatedTestSite | ClusterTes
     "simulated": lambda _: SimulatedTestSite(),
     "local": lambda folder: LocalTestSite(folder, "auto"),
     "local-without-sandbox": lambda folder: LocalTestSite(folder, "never"),
+    "backend_ai": lambda folder: ClusterTestSite(folder, NEW),
     "backend_ai-23.09": lambda folder: ClusterTestSite(folder, OLD),
 }
 """The backends of the table by name, and variants of them behind a dash."""

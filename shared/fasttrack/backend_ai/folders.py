@@ -6,6 +6,7 @@ pass through it, and do not count against its limit of requests.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ MOST_PATHS = 50
 """Directories that are made by one request; managers of 26 refuse more."""
 _TOKEN_LIFE = 300.0  # seconds; the shortest that proxies are shipped with is an hour
 _MOST_TOKENS = 10_000
+_MOST_MADE = 10_000
 _READY = frozenset({"ready", "performing", "cloning", "mounted"})
 
 
@@ -44,6 +46,7 @@ class Folders:
         self._gateway = gateway
         self._host = host
         self._ids: dict[str, UUID] = {}
+        self._made: dict[tuple[str, str], None] = {}
         self._making: dict[str, Gathering[str, bool]] = {}
         self._ensuring: Gathering[str, UUID] = Gathering(self._ensure, 1)
         self._downloads: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
@@ -72,6 +75,7 @@ class Folders:
     def forget(self, name: str) -> None:
         """Ask again next time: somebody may have deleted it."""
         self._ids.pop(name, None)
+        self._made = {key: None for key in self._made if key[0] != name}
 
     async def make_directory(self, name: str, path: str) -> None:
         """Make a directory with all above it, if it is not there; many at about the same time are one request."""
@@ -97,6 +101,7 @@ class Folders:
         """Remove files and directories with all in them. What is not there is no error."""
         if not paths:
             return
+        self._made = {key: None for key in self._made if key[0] != name}
         body = {"files": list(paths), "recursive": True}
         try:
             await self._gateway.call("DELETE", f"/folders/{name}/delete-files", body=body, seconds=60)
@@ -167,18 +172,28 @@ class Folders:
         return answer if isinstance(answer, Mapping) else None
 
     async def _mkdir(self, name: str, paths: Sequence[str]) -> Mapping[str, bool]:
-        body = {"path": list(paths), "parents": True, "exist_ok": True}
         try:
-            answer = await self._gateway.call("POST", f"/folders/{name}/mkdir", body=body)
+            if (await self._gateway.generation()).makes_several_directories:
+                await self._mkdir_at(name, list(paths))
+            else:
+                fresh = [path for path in paths if (name, path) not in self._made]
+                await asyncio.gather(*(self._mkdir_at(name, path) for path in fresh))
+                self._made |= dict.fromkeys((name, path) for path in fresh)
+                while len(self._made) > _MOST_MADE:
+                    del self._made[next(iter(self._made))]
         except Missing:
             self.forget(name)
             raise
+        return dict.fromkeys(paths, True)
+
+    async def _mkdir_at(self, name: str, path: str | list[str]) -> None:
+        body = {"path": path, "parents": True, "exist_ok": True}
+        answer = await self._gateway.call("POST", f"/folders/{name}/mkdir", body=body)
         # Managers of 26 answer 200 although some could not be made, and say which.
         results = answer.get("results") if isinstance(answer, Mapping) else None
         failed = [item["item"] for item in results.get("failed") or ()] if isinstance(results, Mapping) else []
         if failed:
             raise Away(f"the storage of the cluster could not make the directory {failed[0]} of {name}")
-        return dict.fromkeys(paths, True)
 
 
 def _is_no_directory(error: Refused) -> bool:

@@ -81,6 +81,11 @@ class Generation:
         return self.has_mount_subpaths
 
     @property
+    def makes_several_directories(self) -> bool:
+        """One request makes many directories; before, each is one."""
+        return self.release >= (24, 3, 0)
+
+    @property
     def has_trash(self) -> bool:
         """A deleted folder is in the trash, where it keeps its name until it is deleted from there."""
         return self.release >= (24, 3, 0)

@@ -129,7 +129,7 @@ def test_a_command_runs_exactly_as_it_stands_with_its_output_kept_and_its_code_p
     place: Place, command: str
 ) -> None:
     direct = subprocess.run(
-        ["/bin/sh", "-c", command], input=b"first line\nsecond", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         cwd=place.root, env=ENV, check=False,
     )  # fmt: skip
     code = direct.returncode if direct.returncode >= 0 else 128 - direct.returncode

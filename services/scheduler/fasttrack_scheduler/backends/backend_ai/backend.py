@@ -34,7 +34,7 @@ from ..base import Freed, Observation, SessionBackendUnavailable, SessionRefused
 from ..hints import Hints
 from . import checks, removal
 from .catalogue import Catalogue
-from .creation import session_id_of, v1_body, v2_body
+from .creation import command_of, session_id_of, v1_body, v2_body
 from .doubts import Doubts
 from .hearing import Hearing
 from .mounting import Mounted, mounts_of
@@ -192,7 +192,7 @@ class BackendAI:
         mounts = mounts_of(spec.name, spec.workspace)
         image = await self._check(spec)
         ids = await self._ready(spec, mounts)
-        command = wrap(spec.command, name=spec.name, cap=LOG_CAP)
+        command = wrap(command_of(spec), name=spec.name, cap=LOG_CAP)
         if generation.has_v2_sessions:
             project = (await self._catalogue.projects())[spec.project]
             pairs = [(mount, ids[mount.folder]) for mount in mounts]
@@ -210,7 +210,18 @@ class BackendAI:
         session_id = session_id_of(answer)
         if session_id is None:
             raise SessionBackendUnavailable("the cluster made a session and does not say which")
-        return Observation(spec.name, session_id, SessionStatus.QUEUED, facts={"isolation": "container"})
+        return await self._made(spec.name, session_id)
+
+    async def _made(self, name: str, session_id: str) -> Observation:
+        """What was made, unless another scheduler had made one of that name, which was over by then: names of ended
+        sessions are free. The wrapper lets only one of them run, and the first is the one that everybody sees."""
+        first = await self._sessions.find(name)
+        if first is None:
+            return Observation(name, session_id, SessionStatus.QUEUED, facts={"isolation": "container"})
+        if first.id != session_id:
+            log.info("ending a session that was made a second time", session=name)
+            self._stopping.stop(f"{name} again", session_id)
+        return await self._observe(first)
 
     async def _check(self, spec: SessionSpec) -> UUID:
         """The image's id. :raises SessionRefused: with the field of the pipeline file and what there is instead."""
@@ -276,7 +287,7 @@ class BackendAI:
         if seen.status.is_terminal:
             self._end(seen)
             if session.is_left_behind:
-                self._stopping.stop(session.name, session.id, grace=timedelta(0))
+                self._stopping.stop(session.name, session.id)
         elif session.name in self._stopping and seen.status is not SessionStatus.STOPPING:
             seen = Observation(seen.name, seen.session_id, SessionStatus.STOPPING, started_at=seen.started_at)
         return seen
@@ -293,16 +304,16 @@ class BackendAI:
         now = time.monotonic()
         for session in self._doubts.left_behind(sessions, now):
             log.info("ending a session whose command is over", session=session.name)
-            self._stopping.stop(session.name, session.id, grace=timedelta(0))
+            self._stopping.stop(session.name, session.id)
         for session, agent in self._doubts.on_lost_agents(sessions, now):
             log.warning("ending a session on a lost agent", session=session.name, agent=agent)
             self._blamed[session.name] = agent
-            self._stopping.stop(session.name, session.id, grace=timedelta(0))
+            self._stopping.stop(session.name, session.id, is_unreachable=True)
         for session in self._doubts.to_look_at(sessions, now):
             with suppress(ManagerError):
                 if await self._remains.of(session) is not None:
                     log.warning("ending a session whose result the manager lost", session=session.name)
-                    self._stopping.stop(session.name, session.id, grace=timedelta(0))
+                    self._stopping.stop(session.name, session.id)
 
 
 async def _answered(question: Awaitable[T]) -> T:

@@ -13,6 +13,7 @@ from fasttrack.backend_ai.generation import Generation
 
 from ..base import SessionSpec
 from .mounting import OUTPUTS, VFROOT, Mounted
+from .wrapper import quote
 
 _ENDLESS = 10 * 365 * 86400
 """Seconds; where a release ends batches that have no time-out. Ours is measured by the engine."""
@@ -98,6 +99,16 @@ def v2_body(
     return body
 
 
+def command_of(spec: SessionSpec) -> str:
+    """The command, after the variables that no cluster can pass on: 26.9.6 cuts a value at its first line break."""
+    exports = [f"export {name}={quote(value)}\n" for name, value in spec.envs.items() if _has_lines(value)]
+    return "".join(exports) + spec.command
+
+
+def _has_lines(value: str) -> bool:
+    return "\n" in value or "\r" in value
+
+
 def environment(spec: SessionSpec) -> dict[str, str]:
     """Variables of every container. What the task asks for goes over what names its folders; the cluster adds its own."""
     inputs = [f"/pipeline/input{number}" for number in range(1, len(spec.workspace.inputs) + 1)]
@@ -109,7 +120,7 @@ def environment(spec: SessionSpec) -> dict[str, str]:
     if spec.cluster_size > 1:
         found |= {"MASTER_ADDR": "main1", "MASTER_PORT": "29500", "WORLD_SIZE": str(spec.cluster_size)}
         found |= {"NNODES": str(spec.cluster_size)}
-    found |= spec.envs
+    found |= {name: value for name, value in spec.envs.items() if not _has_lines(value)}
     found |= {"FASTTRACK_VFROOT": VFROOT, "FASTTRACK_OUTPUTS": OUTPUTS}
     return found | {f"FASTTRACK_INPUT{number}": path for number, path in enumerate(inputs, 1)}
 

@@ -41,7 +41,7 @@ fi
 # past the cap fails with EFBIG, and `tee` goes on with the rest. bash counts blocks of 1024 unless it is told otherwise.
 _COPIER = """\
 _ft_copier= _ft_pid= _ft_told=
-if (: <&0); then exec 3<&0; else exec 3</dev/null; fi
+exec 3</dev/null
 if command -v tee >/dev/null; then
   for _ft_dir in "${TMPDIR:-/tmp}" /tmp /dev/shm "$_ft_session"; do
     _ft_pipe=$_ft_dir/.fasttrack-$_ft_name-$$
