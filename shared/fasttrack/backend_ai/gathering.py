@@ -19,8 +19,11 @@ class Gathering(Generic[K, V]):
     What a caller is told was asked after its call, never before: an answer that is under way is not joined.
     """
 
-    def __init__(self, ask: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], most: int) -> None:
-        """:param most: keys of one question."""
+    def __init__(
+        self, ask: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], most: int, *, wait: float = GATHER
+    ) -> None:
+        """:param most: keys of one question. :param wait: seconds that the first key waits for others."""
+        self._wait = wait
         self._ask = ask
         self._most = most
         self._waiting: dict[K, asyncio.Future[V | None]] = {}
@@ -48,7 +51,7 @@ class Gathering(Generic[K, V]):
 
     async def _gather(self) -> None:
         try:
-            await asyncio.sleep(GATHER)
+            await asyncio.sleep(self._wait)
         finally:
             waiting, self._waiting = self._waiting, {}
         keys = list(waiting)
