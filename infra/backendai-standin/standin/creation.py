@@ -27,7 +27,7 @@ _KEYS = {
 }  # fmt: skip
 _CONFIG_KEYS = {
     "resources", "resource_opts", "resourceOpts", "environ", "scaling_group", "scalingGroup", "mounts", "mount_map",
-    "mountMap", "mount_options", "mountOptions", "preopen_ports", "preopenPorts", "agent_list", "agentList",
+    "mountMap", "preopen_ports", "preopenPorts", "agent_list", "agentList",
     "attach_network", "mount_ids", "mount_id_map",
 }  # fmt: skip
 _SUFFIXES: dict[str, int] = {suffix: 1024**power for power, suffix in enumerate("kmgtpe", 1)}

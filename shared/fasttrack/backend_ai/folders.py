@@ -107,6 +107,12 @@ class Folders:
             await self._gateway.call("DELETE", f"/folders/{name}/delete-files", body=body, seconds=60)
         except Missing:
             return
+        except Refused as error:
+            if not _is_no_directory(error):
+                raise
+            if len(paths) > 1:  # one is not there, and for it nothing was removed, or not all
+                for path in paths:
+                    await self.delete(name, [path])
 
     async def drop(self, name: str) -> None:
         """Delete a folder for good. One that is not there is no error. :raises Refused: a living session mounts it."""

@@ -51,34 +51,19 @@ class Generation:
         return ".".join(str(part) for part in self.release)
 
     @property
-    def has_batch_timeout(self) -> bool:
-        """`batch_timeout`; and 26.1 ends a batch at once that has none."""
-        return self.release >= (24, 12, 0)
-
-    @property
     def has_priority(self) -> bool:
         """`priority` of a session, and as a field of GraphQL."""
         return self.release >= (24, 9, 0)
 
     @property
-    def takes_callbacks(self) -> bool:
-        """`callbackUrl`; from 26.1.0 to 26.4.3 it makes every create fail with 500."""
-        return not (26, 1, 0) <= self.release < (26, 4, 4)
-
-    @property
-    def has_mount_ids(self) -> bool:
-        """Folders are mounted by id instead of by a name that two of them may have."""
-        return self.release >= (25, 12, 0) and _order(self.api_version) >= (9, 0)
-
-    @property
-    def has_mount_subpaths(self) -> bool:
-        """`mount_options.<id>.subpath`; before, it is ignored in silence, and names as `folder/sub` do the same."""
-        return self.release >= (26, 4, 4)
+    def has_mount_options(self) -> bool:
+        """`config.mount_options`: a mount that can only be read. 23.09 answers 500 to it, and mounts all to be written."""
+        return self.release >= (24, 3, 0)
 
     @property
     def has_v2_sessions(self) -> bool:
         """`POST /v2/sessions/enqueue`, which mounts several parts of one folder; the older call mounts a folder once."""
-        return self.has_mount_subpaths
+        return self.release >= (26, 4, 4)
 
     @property
     def makes_several_directories(self) -> bool:
@@ -108,20 +93,6 @@ class Generation:
             found += ["RESERVED", "PREEMPTED", "RESCHEDULING"]
         return ",".join(found)
 
-    @property
-    def is_strict(self) -> bool:
-        """Unknown keys of a create are refused (400, inside `config` 500), and so are names of other forms."""
-        return self.release < (26, 3, 0)
-
-    @property
-    def tells_exit_codes(self) -> bool:
-        """`session_success` and `session_failure` carry the exit code: nothing else ever does."""
-        return self.release < (25, 13, 0)
-
-    @property
-    def deletes_while_starting(self) -> bool:
-        """A session can be ended while it is being set up; before, that is 403 until it runs."""
-        return self.release >= (24, 12, 0)
 
 
 def _order(api_version: str) -> tuple[int, int]:

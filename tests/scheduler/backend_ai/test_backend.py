@@ -268,11 +268,13 @@ async def test_a_task_reads_what_those_before_it_wrote_and_writes_only_its_own(c
         workspace=Workspace(pipeline, job, "b", inputs=needs),
     )
     await backend.create(two)
-    seen = await sees(backend, two.name, SessionStatus.FAILED)
-    assert seen.exit_code == 1
+    if cluster.manager.generation.trash:
+        assert (await sees(backend, two.name, SessionStatus.FAILED)).exit_code == 1
+    else:  # 23.09 cannot mount a part of a folder to be read only
+        await sees(backend, two.name, SessionStatus.SUCCEEDED)
     printed = (await backend.logs(two.name, offset=0, limit=1000)).data.decode()
     assert printed.startswith("data\nkept\n/pipeline/input2:\n\n/pipeline/outputs:\n")
-    assert "Read-only file system" in printed
+    assert ("Read-only file system" in printed) is cluster.manager.generation.trash
 
 
 async def test_a_mounted_folder_is_found_by_name_at_its_alias(cluster: Cluster) -> None:

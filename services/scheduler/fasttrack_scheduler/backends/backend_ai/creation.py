@@ -36,8 +36,10 @@ def v1_body(
         "environ": environment(spec),
         "mounts": [mount.source for mount in mounts],
         "mount_map": {mount.source: mount.target for mount in mounts},
-        "mount_options": {mount.source: {"permission": "ro"} for mount in mounts if mount.is_read_only},
     }
+    if generation.has_mount_options:
+        read_only = [mount.source for mount in mounts if mount.is_read_only]
+        config["mount_options"] = {source: {"permission": "ro"} for source in read_only}
     if spec.shmem:
         config["resource_opts"] = {"shmem": str(spec.shmem)}
     body: dict[str, Any] = {
