@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +18,7 @@ import pytest
 from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.clock import SystemClock
 from fasttrack.domain.pipeline import ClusterMode
+from fasttrack.domain.usage import ANY_GROUP
 from fasttrack.ids import JobId, PipelineId, new_id
 from fasttrack.settings import Settings
 from fasttrack.storage.cluster_layout import folder_of, job_path
@@ -25,10 +28,13 @@ from fasttrack_scheduler.backends.local.backend import LocalBackend
 from fasttrack_scheduler.backends.simulated import Script, SimulatedBackend, SimulatedSite
 from standin.agents import Agent
 from standin.catalogue import IMAGES
+from tests.scheduler.backend_ai.real import RealCluster
 from tests.scheduler.backend_ai.recorded import GENERATIONS
 from tests.scheduler.backend_ai.standins import KEYPAIR, Manager, serving
 
 OLD, NEW = GENERATIONS
+CLUSTER = os.environ.get("FASTTRACK_TEST_CLUSTER")
+"""The description of a real cluster, which then stands for all sites; see `make test-backendai`."""
 PLACES = 2
 """How many sessions of one cpu a small site runs at the same time."""
 
@@ -77,6 +83,12 @@ class TestSite(Protocol):
     """What a session that waits for room is told."""
     keeps_records: bool = False
     """Whether the site keeps its own record of sessions that were forgotten."""
+    group: str
+    """The resource group of its sessions."""
+    patience: float
+    """Seconds in which a session that ends at once is over."""
+    many: int
+    """How many of those make a burst."""
 
     async def backend(self, *, started: bool = True) -> SessionBackend:
         """A further backend object of this site, started unless told otherwise."""
@@ -103,6 +115,9 @@ class TestSite(Protocol):
 class _OwnSite:
     no_room = "2 of 2 are in use"
     keeps_records = False
+    group = ANY_GROUP
+    patience = 5.0
+    many = 50
 
 
 class LocalTestSite(_OwnSite):
@@ -210,10 +225,12 @@ class SimulatedTestSite(_OwnSite):
         """Nothing outlives the object."""
 
 
-class ClusterTestSite:
+class ClusterTestSite(_OwnSite):
     """A stand-in for a Backend.AI manager of one generation, with real processes."""
 
     __test__ = False
+    group = "default"
+    many = 20
     no_room = "no agent of the resource group has room for it"
     keeps_records = True
 
@@ -272,11 +289,76 @@ class ClusterTestSite:
         await self._stack.aclose()
 
 
+class RealTestSite(_OwnSite):
+    """A real Backend.AI cluster of this machine, in the group whose one agent has two cores."""
+
+    __test__ = False
+    group = "npu"
+    no_room = ""
+    keeps_records = True
+    patience = 180.0
+    many = 6
+
+    def __init__(self, cluster: RealCluster) -> None:
+        self._cluster = cluster
+        self._backends: list[BackendAI] = []
+        self._session_of: dict[PipelineId, str] = {}
+
+    async def backend(self, *, started: bool = True) -> BackendAI:
+        made = self._cluster.backend()
+        self._backends.append(made)
+        if started:
+            await made.start()
+        return made
+
+    def ends(self, code: int, *, output: str = "") -> SessionSpec:
+        return self._spec(output, f"exit {code}")
+
+    def runs(self, *, output: str = "") -> SessionSpec:
+        return self._spec(output, "exec sleep 600")
+
+    def ignores_stop(self) -> SessionSpec:
+        return self._spec("ready", "trap '' TERM; while :; do sleep 0.05; done")
+
+    def impossible(self) -> SessionSpec:
+        return self._made("true", f"contract-{new_id().hex}", PLACES + 1)
+
+    def executions(self, name: str) -> int:
+        return sum(len(path.read_text().splitlines()) for path in self._cluster.files(f"runs-{name}"))
+
+    def has_outputs(self, workspace: Workspace) -> bool:
+        return bool(self._cluster.files(str(workspace.job_id)))
+
+    def has_vfroot(self, workspace: Workspace) -> bool:
+        return bool(self._cluster.files(f"runs-{self._session_of[workspace.pipeline_id]}"))
+
+    def _spec(self, output: str, then: str) -> SessionSpec:
+        name = f"contract-{new_id().hex}"
+        mark = f"echo run >> /pipeline/vfroot/runs-{name}"
+        return self._made(f"{mark}; printf %s {shlex.quote(output)}; {then}", name, 1)
+
+    def _made(self, command: str, name: str, cpu: int) -> SessionSpec:
+        slots = {"cpu": Decimal(cpu), "mem": Decimal(256 * 2**20)}
+        spec = make_spec(command, name=name, image=self._cluster.image, resource_group=self.group, slots=slots)
+        self._session_of[spec.workspace.pipeline_id] = name
+        return spec
+
+    async def close(self) -> None:
+        for backend in self._backends[:1]:
+            for seen in await backend.live():
+                await backend.terminate(seen.name, grace=timedelta(0))
+            async with asyncio.timeout(self.patience):
+                while await backend.live():
+                    await asyncio.sleep(0.5)
+        for backend in self._backends:
+            await backend.close()
+
+
 def _agent() -> Agent:
     return Agent("i-one", "default", {"cpu": Decimal(PLACES), "mem": Decimal(16 * 2**30)})
 
 
-SITES: dict[str, Callable[[Path], LocalTestSite | SimulatedTestSite | ClusterTestSite]] = {
+SITES: dict[str, Callable[[Path], LocalTestSite | SimulatedTestSite | ClusterTestSite | RealTestSite]] = {
     "simulated": lambda _: SimulatedTestSite(),
     "local": lambda folder: LocalTestSite(folder, "auto"),
     "local-without-sandbox": lambda folder: LocalTestSite(folder, "never"),
@@ -284,6 +366,9 @@ SITES: dict[str, Callable[[Path], LocalTestSite | SimulatedTestSite | ClusterTes
     "backend_ai-23.09": lambda folder: ClusterTestSite(folder, OLD),
 }
 """The backends of the table by name, and variants of them behind a dash."""
+
+if CLUSTER is not None:
+    SITES = {"real": lambda _: RealTestSite(RealCluster(CLUSTER))}
 
 
 @pytest.fixture(params=SITES)

@@ -98,7 +98,10 @@ def _check_keys(given: dict[str, Any], generation: Generation) -> None:
     for key in given.keys() - _KEYS:
         raise _invalid(key, f"{key} is not allowed key")
     config = given.get("config")
-    if isinstance(config, dict) and config.keys() - _CONFIG_KEYS:
+    if not isinstance(config, dict):
+        return
+    blanks = [name for name, value in (config.get("environ") or {}).items() if value == ""]
+    if config.keys() - _CONFIG_KEYS or blanks:
         raise Problem(500, "internal-server-error")
 
 

@@ -290,10 +290,13 @@ async def test_a_mounted_folder_is_found_by_name_at_its_alias(cluster: Cluster) 
 
 async def test_variables_arrive_whole_line_breaks_and_all(cluster: Cluster) -> None:
     backend = await cluster.backend()
-    spec = a_spec('printf %s "$KEY"; printf %s "$PLAIN"; cat', envs={"KEY": "it's\n two \\lines\n", "PLAIN": "$x"})
+    spec = a_spec(
+        'printf %s "$KEY"; printf %s "$PLAIN ${EMPTY-unset}"; cat',
+        envs={"KEY": "it's\n two \\lines\n", "PLAIN": "$x", "EMPTY": ""},
+    )
     await backend.create(spec)
     await sees(backend, spec.name, SessionStatus.SUCCEEDED)
-    assert (await backend.logs(spec.name, offset=0, limit=100)).data == b"it's\n two \\lines\n$x"
+    assert (await backend.logs(spec.name, offset=0, limit=100)).data == b"it's\n two \\lines\n$x "
 
 
 async def test_nodes_of_a_cluster_find_each_other(cluster: Cluster) -> None:

@@ -214,7 +214,8 @@ class BackendAI:
 
     async def _made(self, name: str, session_id: str) -> Observation:
         """What was made, unless another scheduler had made one of that name, which was over by then: names of ended
-        sessions are free. The wrapper lets only one of them run, and the first is the one that everybody sees."""
+        sessions are free. The wrapper lets only one of them run, and the first is the one that everybody sees.
+        """
         first = await self._sessions.find(name)
         if first is None:
             return Observation(name, session_id, SessionStatus.QUEUED, facts={"isolation": "container"})

@@ -102,17 +102,24 @@ def v2_body(
 
 
 def command_of(spec: SessionSpec) -> str:
-    """The command, after the variables that no cluster can pass on: 26.9.6 cuts a value at its first line break."""
-    exports = [f"export {name}={quote(value)}\n" for name, value in spec.envs.items() if _has_lines(value)]
+    """The command, after the variables that clusters cannot pass on: 23.09 answers 500 to an empty value, 26.9.6 cuts one
+    at its first line break.
+    """
+    exports = [f"export {name}={quote(value)}\n" for name, value in variables(spec).items() if not _is_passed_on(value)]
     return "".join(exports) + spec.command
 
 
-def _has_lines(value: str) -> bool:
-    return "\n" in value or "\r" in value
+def _is_passed_on(value: str) -> bool:
+    return bool(value) and "\n" not in value and "\r" not in value
 
 
 def environment(spec: SessionSpec) -> dict[str, str]:
-    """Variables of every container. What the task asks for goes over what names its folders; the cluster adds its own."""
+    """Variables that the cluster gives to every container of the session."""
+    return {name: value for name, value in variables(spec).items() if _is_passed_on(value)}
+
+
+def variables(spec: SessionSpec) -> dict[str, str]:
+    """All that the task finds set by us. What it asks for goes over what names its folders; the cluster adds its own."""
     inputs = [f"/pipeline/input{number}" for number in range(1, len(spec.workspace.inputs) + 1)]
     found = {
         "PIPELINE_VFROOT": VFROOT,
@@ -122,7 +129,7 @@ def environment(spec: SessionSpec) -> dict[str, str]:
     if spec.cluster_size > 1:
         found |= {"MASTER_ADDR": "main1", "MASTER_PORT": "29500", "WORLD_SIZE": str(spec.cluster_size)}
         found |= {"NNODES": str(spec.cluster_size)}
-    found |= {name: value for name, value in spec.envs.items() if not _has_lines(value)}
+    found |= spec.envs
     found |= {"FASTTRACK_VFROOT": VFROOT, "FASTTRACK_OUTPUTS": OUTPUTS}
     return found | {f"FASTTRACK_INPUT{number}": path for number, path in enumerate(inputs, 1)}
 
