@@ -31,7 +31,7 @@ def make_app(manager: Manager) -> ASGIApp:
         async def handle(request: Request) -> Response:
             headers: dict[str, str] = {}
             try:
-                key = caller_of(request, manager.keys, manager.generation)
+                key = caller_of(request, manager.keys, manager.generation, skew=manager.faults.skew)
                 is_allowed, headers = manager.rates.take(key)
                 if not is_allowed:
                     raise Problem(429, "rate-limit-exceeded")
