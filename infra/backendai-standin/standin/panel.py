@@ -28,7 +28,15 @@ class Panel:
         elif request.method == "DELETE":
             self._manager.faults.clear()
         sessions = [
-            {"id": s.id, "name": s.name, "status": s.status, "result": s.result, "executions": s.executions}
+            {
+                "id": s.id,
+                "name": s.name,
+                "status": s.status,
+                "result": s.result,
+                "executions": s.executions,
+                "agents": [k.agent for k in s.kernels if k.agent],
+                "slots": {name: str(amount) for name, amount in s.slots.items()},
+            }
             for s in self._manager.ledger.sessions.values()
         ]
         return JSONResponse(
