@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS = 1
 .PHONY: help setup run test bench check fix seen stories states schema openapi graphql clients contract migration lock clean
 
 help: ## Print this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP) ## Make the virtual environment and install what the lock file says
 
@@ -32,6 +32,10 @@ $(STAMP): requirements.lock requirements-uv.lock pyproject.toml
 
 run: $(STAMP) ## Run the fine-tuning example for real, with a live view
 	@$(BIN)/fasttrack run examples/finetune.yaml --wait
+
+.PHONY: demo-cluster
+demo-cluster: $(STAMP) ## Run a pipeline on four kinds of accelerator of a stand-in for a Backend.AI cluster
+	@$(BIN)/python infra/backendai-standin/demo.py $(if $(GENERATION),--generation $(GENERATION))
 
 test: $(STAMP) ## Run every test on the real servers
 	@$(BIN)/python -m pytest -n auto --dist worksteal -q

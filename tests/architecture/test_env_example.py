@@ -59,13 +59,21 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def test_compose_gives_containers_no_more_than_they_need() -> None:
-    for service in services().values():
+    for name, service in services().items():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["security_opt"][0] == "no-new-privileges:true"
+        assert len(service["security_opt"]) == 1 or name == "cluster"
         assert "ports" not in service
     image = (TOP / "infra" / "Dockerfile").read_text()
     assert re.search(r"^USER fasttrack$", image, re.M)
+
+
+def test_the_stand_in_of_a_cluster_is_started_only_by_its_profile() -> None:
+    with_profile = {name for name, service in services().items() if "profiles" in service}
+    assert with_profile == {"cluster"}
+    mounted = services()["cluster"]["volumes"][0].partition(":")[0]
+    assert (TOP / mounted / "standin" / "__main__.py").is_file()
 
 
 def test_compose_runs_the_api_and_asks_it_whether_it_can_work() -> None:

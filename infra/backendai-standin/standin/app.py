@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .capacity import Capacity
 from .cluster import Cluster
 from .faults import Cut, befall
 from .files import Files
@@ -28,14 +29,17 @@ def make_app(manager: Manager) -> ASGIApp:
 
     def signed(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
+            headers: dict[str, str] = {}
             try:
-                key = caller_of(request, manager.keys, manager.generation)
-                headers = manager.rates.take(key)
+                key = caller_of(request, manager.keys, manager.generation, skew=manager.faults.skew)
+                is_allowed, headers = manager.rates.take(key)
+                if not is_allowed:
+                    raise Problem(429, "rate-limit-exceeded")
                 await request.body()  # what takes effect late has been read by then
                 response = await befall(manager.faults.due(request), lambda: handler(request, key))
             except Problem as problem:
-                return answer(problem)
-            if response.status_code < 400:
+                response = answer(problem)
+            if response.status_code < 400 or not manager.generation.is_strict:
                 response.headers.update(headers)
             return response
 
@@ -53,7 +57,8 @@ def make_app(manager: Manager) -> ASGIApp:
 
     async def root(request: Request) -> Response:
         generation = manager.generation
-        return JSONResponse({"version": generation.api_version, "manager": generation.release})
+        told = {"version": generation.api_version, "manager": generation.release}
+        return JSONResponse(told, headers=manager.rates.anonymous())
 
     async def nothing(request: Request, error: Exception) -> Response:
         return answer(Problem(404, "url-not-found", data=request.url.path))
@@ -64,6 +69,7 @@ def make_app(manager: Manager) -> ASGIApp:
     def at(path: str, handler: Handler, *methods: str) -> Route:
         return Route(path, signed(handler), methods=list(methods))
 
+    capacity = Capacity(manager)
     sessions, v2, cluster = Sessions(manager), SessionsV2(manager), Cluster(manager)
     storage, panel = Storage(manager.generation), Panel(manager)
     files = Files(manager.folders, storage)
@@ -81,6 +87,8 @@ def make_app(manager: Manager) -> ASGIApp:
         at("/admin/graphql", cluster.graphql, "POST"),
         at("/config/resource-slots", cluster.slots, "GET"),
         at("/config/resource-slots/details", cluster.slot_details, "GET"),
+        at("/resource/presets", capacity.presets, "GET"),
+        at("/resource/check-presets", capacity.check, "POST"),
         at("/scaling-groups", cluster.groups, "GET"),
         at("/folders", files.create, "POST"),
         at("/folders", files.listing, "GET"),
@@ -96,6 +104,7 @@ def make_app(manager: Manager) -> ASGIApp:
         Route("/storage/upload", unsigned(storage.upload), methods=["HEAD", "PATCH", "OPTIONS"]),
         Route("/storage/download", unsigned(storage.download)),
         Route("/standin/faults", panel.faults, methods=["GET", "POST", "DELETE"]),
+        Route("/standin/policy", panel.policy, methods=["GET", "POST"]),
         Route("/standin/{what}", panel.operate, methods=["POST"]),
     ]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-IMAGES = ("registry.test/stable/python:3.11-debian12", "python:3.11", "registry.test/stable/python:3.12")
+IMAGE = "registry.test/stable/python:3.11-debian12"
+IMAGES = (IMAGE, "python:3.11", "registry.test/stable/python:3.12")
 PROJECT = "default"
 PROJECT_ID = "e6fc5edc-7f0b-422e-8b4f-a03a17d0cca9"
 DOMAIN = "default"

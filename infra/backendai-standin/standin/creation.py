@@ -16,7 +16,6 @@ from .problems import Problem
 
 MINIMUM_MEMORY = 64 * 1024**2
 DEFAULT_SHMEM = 64 * 1024**2
-MOST_CONTAINERS = 8
 _NAME = re.compile(r"(?=.{4,64}\Z)\w[\w.-]*\w\Z", re.ASCII)
 _KEYS = {
     "name", "clientSessionToken", "session_name", "image", "lang", "architecture", "arch", "type", "sessionType",
@@ -53,7 +52,6 @@ def session_of(
     if mode not in ("single-node", "multi-node"):
         raise _invalid("cluster_mode", "value is not a valid member of ClusterMode")
     size = int(_first(given, "cluster_size", "clusterSize") or 1)
-    check_size(size, generation)
     image = str(_first(given, "image", "lang") or "")
     if image not in IMAGES:
         raise Problem(
@@ -116,19 +114,6 @@ def _check_project(given: dict[str, Any], generation: Generation) -> None:
         if not generation.is_strict:
             raise Problem(404, "entity-not-found", "No ProjectRow matches the given key")
         raise Problem(400, "invalid-api-params", "Invalid group")
-
-
-def check_size(size: int, generation: Generation) -> None:
-    """:raises Problem: more containers than a session may have."""
-    if size <= MOST_CONTAINERS:
-        return
-    if generation.is_strict:
-        message = f"You cannot create session with more than {MOST_CONTAINERS} containers."
-        raise Problem(412, "quota-exceeded", message)
-    message = (
-        f"Session requests {size} kernels, exceeding the keypair limit of {MOST_CONTAINERS} containers per session."
-    )
-    raise Problem(400, "quota-exceeded", message)
 
 
 def group_of(name: Any, agents: Agents) -> str:

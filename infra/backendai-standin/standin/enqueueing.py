@@ -8,7 +8,7 @@ from uuid import UUID
 from .agents import Agents
 from .bodies import schema_violation
 from .catalogue import DOMAIN, IMAGES_BY_ID, PROJECT, PROJECT_ID, id_of
-from .creation import check_size, group_of, slots_of
+from .creation import group_of, slots_of
 from .folders import Folders
 from .generations import Generation
 from .ledger import Session
@@ -48,7 +48,6 @@ def session_of_v2(given: Any, access_key: str, generation: Generation, agents: A
         raise Problem(404, "object-not-found", str(given["image_id"]), title="No such environment image.")
     if project != PROJECT_ID:
         raise Problem(404, "entity-not-found", "No ProjectRow matches the given key")
-    check_size(size, generation)
     shared = (given.get("resource_opts") or {}).get("shmem") or {}
     slots = slots_of(resources, shared.get("expr") if isinstance(shared, dict) else shared, generation, agents)
     return Session(

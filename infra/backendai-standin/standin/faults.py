@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,9 @@ KINDS = {
     "slow": "answered after `seconds`",
 }
 EVENT_KINDS = {"events_lost", "events_doubled", "events_reordered"}
+OTHERS = {"events_right", "skew"}
+"""`skew`: the manager's clock is off by `seconds`, so that it takes no request of anybody whose clock is right."""
+_PROBLEMS = {401: "auth-failed", 429: "rate-limit-exceeded", 503: "server-frozen"}
 
 
 @dataclass
@@ -55,6 +60,7 @@ class Faults:
     def __init__(self) -> None:
         self.planned: list[Fault] = []
         self.events_do: str = ""
+        self.skew = 0.0
         self._held: bytes | None = None
 
     def plan(self, given: dict[str, Any]) -> None:
@@ -63,13 +69,17 @@ class Faults:
         if kind in EVENT_KINDS or kind == "events_right":
             self.events_do = "" if kind == "events_right" else str(kind)
             return
+        if kind == "skew":
+            self.skew = float(given.get("seconds", 0.0))
+            return
         if kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(sorted({*KINDS, *EVENT_KINDS, 'events_right'}))}")
+            raise ValueError(f"kind must be one of {', '.join(sorted({*KINDS, *EVENT_KINDS, *OTHERS}))}")
         self.planned.append(Fault(**given))
 
     def clear(self) -> None:
         self.planned.clear()
         self.events_do = ""
+        self.skew = 0.0
 
     def due(self, request: Request) -> Fault | None:
         """What befalls this request."""
@@ -92,21 +102,30 @@ class Faults:
         return [message]
 
 
-async def befall(fault: Fault | None, handle: Any) -> Response:
+async def befall(fault: Fault | None, handle: Callable[[], Awaitable[Response]]) -> Response:
     """Answer the request as the fault has it. :raises Cut: it is not answered at all."""
-    match fault.kind if fault else "":
-        case "lost_before":
+    match fault:
+        case Fault(kind="lost_before"):
             raise Cut
-        case "lost_after":
+        case Fault(kind="lost_after"):
             await handle()
             raise Cut
-        case "late":
-            asyncio.get_running_loop().call_later(fault.seconds, lambda: asyncio.ensure_future(handle()))  # type: ignore[union-attr]
+        case Fault(kind="late"):
+            task = asyncio.create_task(_later(fault.seconds, handle))
+            _LATE.add(task)
+            task.add_done_callback(_LATE.discard)
             raise Cut
-        case "status":
-            kind = {429: "rate-limit-exceeded", 503: "server-frozen"}.get(fault.status, "internal-server-error")  # type: ignore[union-attr]
-            return answer(Problem(fault.status, kind))  # type: ignore[union-attr]
-        case "slow":
-            await asyncio.sleep(fault.seconds)  # type: ignore[union-attr]
-    response: Response = await handle()
-    return response
+        case Fault(kind="status"):
+            return answer(Problem(fault.status, _PROBLEMS.get(fault.status, "internal-server-error")))
+        case Fault(kind="slow"):
+            await asyncio.sleep(fault.seconds)
+    return await handle()
+
+
+_LATE: set[asyncio.Task[None]] = set()
+
+
+async def _later(seconds: float, handle: Callable[[], Awaitable[Response]]) -> None:
+    await asyncio.sleep(seconds)
+    with suppress(Problem):  # refused by then, and nobody hears of it
+        await handle()

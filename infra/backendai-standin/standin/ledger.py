@@ -79,6 +79,11 @@ class Session:
     def is_over(self) -> bool:
         return self.status in OVER
 
+    @property
+    def has_slots(self) -> bool:
+        """Whether it holds a place on agents."""
+        return not self.is_over and any(kernel.agent is not None for kernel in self.kernels)
+
     def enter(self, status: str, info: str | None = "") -> None:
         """Write a new status, with its time."""
         now = datetime.now(UTC)
@@ -123,7 +128,7 @@ class Session:
             "occupied_slots": slots if has_slots or self.is_over else "{}",
             "requested_slots": slots,
             "priority": self.priority,
-            "agents": [k.agent for k in self.kernels if k.agent],
+            "agents": [k.agent for k in self.kernels if k.agent] or None,
             "mounts": list(dict.fromkeys(m.folder.name for m in self.mounts)),
             "vfolder_mounts": list(dict.fromkeys(str(UUID(m.folder.id)) for m in self.mounts)),
             "containers": [

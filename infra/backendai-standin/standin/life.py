@@ -13,6 +13,7 @@ from .folders import Folders
 from .generations import Generation
 from .ledger import Ledger, Session
 from .mounts import Mount
+from .policy import Policy, scheduler_data
 from .problems import Problem
 
 _BEFORE = "Kernel started at: {at}\r\nLOCAL_USER_ID=1000\r\nExecuting the main program: /opt/kernel/su-exec\r\n"
@@ -24,7 +25,14 @@ class Lives:
     """Moves all sessions of a cluster through their statuses."""
 
     def __init__(
-        self, generation: Generation, ledger: Ledger, agents: Agents, events: Events, folders: Folders, step: float
+        self,
+        generation: Generation,
+        ledger: Ledger,
+        agents: Agents,
+        events: Events,
+        folders: Folders,
+        policy: Policy,
+        step: float,
     ) -> None:
         """:param step: seconds that each status before RUNNING takes."""
         self._generation = generation
@@ -32,6 +40,7 @@ class Lives:
         self._agents = agents
         self._events = events
         self._folders = folders
+        self._policy = policy
         self._step = step
         self._room = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -67,7 +76,7 @@ class Lives:
         if not await self._placed(session):
             return
         for status in self._generation.steps:
-            session.enter(status, "scheduled" if status == "SCHEDULED" else "")
+            session.enter(status, self._written("scheduled" if status == "SCHEDULED" else ""))
             self._events.session(f"session_{status.lower()}", session, "triggered-by-scheduler")
             self._events.call_back(session, status.lower())
             await asyncio.sleep(self._step)
@@ -85,7 +94,7 @@ class Lives:
         if self.is_late:
             await process.wait()
         early = process.returncode is not None and self._generation.leaves_sessions_behind
-        session.enter("RUNNING")
+        session.enter("RUNNING", self._written(""))
         self._events.session("session_started", session, "triggered-by-scheduler")
         self._events.call_back(session, "started")
         if session.kind != "batch":
@@ -93,17 +102,22 @@ class Lives:
             return
         await self._run(session, process, early)
 
+    def _written(self, info: str) -> str | None:
+        """What is written as the reason on the way; 26.x writes none before the end."""
+        return info if self._generation.leaves_sessions_behind else None
+
     async def _placed(self, session: Session) -> bool:
         async with self._room:
             while True:
                 if session.ending is not None:
                     return False
-                if self._agents.place(session):
+                failed = self._policy.failed(self._ledger, session)
+                if failed is None and self._agents.place(session):
                     return True
-                if not self._generation.deletes_any_time:
-                    session.info = "no-available-instances"
+                if not self._generation.deletes_any_time:  # 26.x says nothing
+                    session.info = "predicate-checks-failed" if failed else "no-available-instances"
                     message = f"{_NO_ROOM} (id: {session.id}, resource group: {session.group})"
-                    session.data = {"scheduler": {"msg": message, "retries": 1}}
+                    session.data = scheduler_data(failed, message)
                 await self._room.wait()
 
     async def _failed_to_create(self, session: Session, mount: Mount) -> None:
@@ -212,6 +226,11 @@ class Lives:
     async def _freed(self, session: Session) -> None:
         async with self._room:
             self._agents.release(session)
+            self._room.notify_all()
+
+    async def look_again(self) -> None:
+        """Look whether anything that waits may start now."""
+        async with self._room:
             self._room.notify_all()
 
     async def end(self, session: Session, *, forced: bool) -> dict[str, str]:

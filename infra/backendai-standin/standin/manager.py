@@ -15,6 +15,7 @@ from .folders import Folders
 from .generations import GENERATIONS
 from .ledger import Ledger
 from .life import Lives
+from .policy import Policy
 from .queries import Queries
 from .rates import Rates
 
@@ -32,19 +33,21 @@ class Manager:
         *,
         keys: dict[str, str],
         agents: list[Agent] | None = None,
+        policy: Policy | None = None,
         step: float = 0.02,
     ) -> None:
         """:param step: seconds per status; real ones take 0.5 to 6 s. :param keys: secret keys by access key."""
+        self.policy = policy or Policy()
         self.generation = GENERATIONS[generation]
         self.keys = keys
         self.ledger = Ledger()
         self.agents = Agents(agents or default_agents())
         self.faults = Faults()
-        self.rates = Rates()
+        self.rates = Rates(self.generation)
         self.folders = Folders(root, self.generation)
         self.events = Events(self.generation, self.faults)
-        self.lives = Lives(self.generation, self.ledger, self.agents, self.events, self.folders, step)
-        self.queries = Queries(self.generation, self.ledger, self.agents)
+        self.lives = Lives(self.generation, self.ledger, self.agents, self.events, self.folders, self.policy, step)
+        self.queries = Queries(self.generation, self.ledger, self.agents, self.policy)
         self.folders.in_use = self.ledger.mounts
         self.is_down = False
 

@@ -28,12 +28,34 @@ class Panel:
         elif request.method == "DELETE":
             self._manager.faults.clear()
         sessions = [
-            {"id": s.id, "name": s.name, "status": s.status, "result": s.result, "executions": s.executions}
+            {
+                "id": s.id,
+                "name": s.name,
+                "status": s.status,
+                "result": s.result,
+                "executions": s.executions,
+                "agents": [k.agent for k in s.kernels if k.agent],
+                "slots": {name: str(amount) for name, amount in s.slots.items()},
+            }
             for s in self._manager.ledger.sessions.values()
         ]
         return JSONResponse(
             {"requests": self._manager.requests, "sessions": sessions, "planned": len(self._manager.faults.planned)}
         )
+
+    async def policy(self, request: Request) -> Response:
+        """GET: the limits of every key. POST: change some of them, or `rate_limit` and `rate_window`."""
+        m = self._manager
+        if request.method == "POST":
+            given = json.loads(await request.body() or b"{}")
+            try:
+                m.rates.limit = int(given.pop("rate_limit", m.rates.limit))
+                m.rates.window = float(given.pop("rate_window", m.rates.window))
+                m.policy.change(given)
+            except (ValueError, TypeError, AttributeError) as error:
+                return PlainTextResponse(f"{error}\n", 400)
+            await m.lives.look_again()
+        return JSONResponse({**m.policy.row(), "rate_limit": m.rates.limit, "rate_window": m.rates.window})
 
     async def operate(self, request: Request) -> Response:
         """`stop` and `start` the manager, have it be `late` to write RUNNING or `early`, `cut` its streams, `lose` and

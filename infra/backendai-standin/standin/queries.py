@@ -11,9 +11,9 @@ from graphql.type import GraphQLSchema
 
 from .agents import Agents
 from .catalogue import IMAGES, image_row, project_row
-from .creation import MOST_CONTAINERS
 from .generations import Generation
-from .ledger import Ledger
+from .ledger import Ledger, Session
+from .policy import Policy
 
 _SCHEMA = """
 scalar UUID
@@ -57,7 +57,7 @@ _CONDITION = re.compile(r'\s*(\w+)\s*(==|like|in)\s*(\[[^\]]*\]|"(?:[^"\\]|\\.)*
 class Queries:
     """Answers queries from what the cluster has."""
 
-    def __init__(self, generation: Generation, ledger: Ledger, agents: Agents) -> None:
+    def __init__(self, generation: Generation, ledger: Ledger, agents: Agents, policy: Policy) -> None:
         is_new = not generation.is_strict
         self._schema = _make(
             _SCHEMA.replace("LOCAL_RANK", "local_rank: Int" if is_new else "")
@@ -65,8 +65,10 @@ class Queries:
             .replace("ROOT", "Query" if is_new else "Queries")
             + ("" if is_new else "\nschema { query: Queries }")
         )
+        self._is_new = is_new
         self._ledger = ledger
         self._agents = agents
+        self._policy = policy
 
     def answer(self, given: Any, access_key: str) -> dict[str, Any]:
         """`data` and `errors`, as `/admin/gql` has them."""
@@ -76,16 +78,7 @@ class Queries:
             "agent_summary_list": lambda info, limit, offset, **_: self._summaries(limit, offset),
             "images": lambda info, **_: [image_row(reference) for reference in IMAGES],
             "image": lambda info, reference, **_: image_row(reference) if reference in IMAGES else None,
-            "keypair_resource_policy": {
-                "name": "default",
-                "default_for_unspecified": "UNLIMITED",
-                "total_resource_slots": "{}",
-                "max_concurrent_sessions": 1000,
-                "max_containers_per_session": MOST_CONTAINERS,
-                "max_session_lifetime": 0,
-                "idle_timeout": 0,
-                "allowed_vfolder_hosts": json.dumps({"local:volume1": ["create-vfolder", "mount-in-session"]}),
-            },
+            "keypair_resource_policy": self._policy.row(),
             "groups": [project_row()],
         }
         done = graphql_sync(
@@ -96,7 +89,13 @@ class Queries:
 
     def _session(self, access_key: str, identifier: str) -> dict[str, Any] | None:
         found = self._ledger.sessions.get(str(identifier))
-        return found.row() if found is not None and found.access_key == access_key else None
+        return self._row(found) if found is not None and found.access_key == access_key else None
+
+    def _row(self, session: Session) -> dict[str, Any]:
+        row = session.row()
+        if self._is_new and not session.data:
+            row["status_data"] = None
+        return row
 
     def _sessions(
         self,
@@ -108,7 +107,7 @@ class Queries:
         order: str | None = None,
         **_: Any,
     ) -> dict[str, Any]:
-        rows = [s.row() for s in self._ledger.sessions.values() if s.access_key == access_key]
+        rows = [self._row(s) for s in self._ledger.sessions.values() if s.access_key == access_key]
         if order in (None, "-created_at"):
             rows.reverse()
         if status:

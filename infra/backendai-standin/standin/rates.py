@@ -1,38 +1,59 @@
-"""How many requests a key may send in a rolling window."""
+"""How many requests a key may send, and what answers tell of it."""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable
 
-from .problems import Problem
+from .generations import Generation
 
-WINDOW = 900
+WINDOW = 900.0
+ANONYMOUS = 1000
 
 
 class Rates:
-    """Counts the requests of each key. Those that are refused count too, as long as they are signed."""
+    """Counts the requests of each key that are signed rightly; those over the limit count too.
 
-    def __init__(self, limit: int = 30000, window: float = WINDOW, clock: Callable[[], float] = time.monotonic) -> None:
+    23.09 looks back 900 s from each request; 26.x starts counting anew 900 s after the first, and tells when that is.
+    """
+
+    def __init__(
+        self,
+        generation: Generation,
+        *,
+        limit: int = 30000,
+        window: float = WINDOW,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.limit = limit
         self.window = window
         self.counts: dict[str, int] = {}
         """How many ever came, by access key."""
+        self._is_rolling = generation.is_strict
         self._clock = clock
-        self._recent: dict[str, deque[float]] = defaultdict(deque)
+        self._recent: dict[str, deque[float]] = {}
 
-    def take(self, key: str) -> dict[str, str]:
-        """Count a request; the headers of its answer. :raises Problem: the limit is used up."""
+    def take(self, key: str) -> tuple[bool, dict[str, str]]:
+        """Count a request. Whether it is still allowed, and the headers of its answer."""
         self.counts[key] = self.counts.get(key, 0) + 1
-        now, recent = self._clock(), self._recent[key]
+        now, recent = self._clock(), self._recent.setdefault(key, deque())
+        if self._is_rolling:
+            while recent and recent[0] <= now - self.window:
+                recent.popleft()
+        elif recent and recent[0] <= now - self.window:
+            recent.clear()
         recent.append(now)
-        while recent[0] <= now - self.window:
-            recent.popleft()
-        if len(recent) > self.limit:
-            raise Problem(429, "rate-limit-exceeded")
-        return {
-            "X-RateLimit-Limit": str(self.limit),
-            "X-RateLimit-Remaining": str(self.limit - len(recent)),
-            "X-RateLimit-Window": str(WINDOW),
+        return len(recent) <= self.limit, self._headers(self.limit, len(recent), recent[0] + self.window - now)
+
+    def anonymous(self) -> dict[str, str]:
+        """The headers of an answer to somebody unknown, who is not counted here."""
+        return self._headers(ANONYMOUS, 0, self.window)
+
+    def _headers(self, limit: int, used: int, seconds: float) -> dict[str, str]:
+        found = {
+            "X-RateLimit-Limit": str(limit),
+            "X-RateLimit-Remaining": str(max(0, limit - used)),
+            "X-RateLimit-Window": f"{self.window:g}",
         }
+        return found if self._is_rolling else {**found, "X-RateLimit-Reset": f"{seconds:.0f}"}

@@ -28,7 +28,8 @@ class Sessions:
                 raise Problem(400, "session-already-exists", data={"existingSessionId": living.id})
             body = {"sessionId": living.id, "sessionName": living.name, "status": living.status}
             return JSONResponse({**body, "service_ports": [], "created": False}, 201)
-        self._manager.lives.begin(session)
+        m.policy.check(session, m.ledger, m.generation)
+        m.lives.begin(session)
         body = {"sessionId": session.id, "sessionName": session.name, "status": "PENDING"}
         return JSONResponse({**body, "servicePorts": [], "created": True}, 201)
 
@@ -95,6 +96,7 @@ class SessionsV2:
             # An index of the database says it, which does not know which session it is.
             message = "duplicate key value violates unique constraint"
             raise Problem(409, "unique-constraint-violation", f'{message} "ix_sessions_unique_name_per_user"')
+        m.policy.check(session, m.ledger, m.generation)
         m.lives.begin(session)
         return JSONResponse({"session": node(session)}, 201)
 

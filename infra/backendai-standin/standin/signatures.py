@@ -16,14 +16,18 @@ from .problems import Problem
 _SKEW = timedelta(minutes=15)
 
 
-def caller_of(request: Request, keys: Mapping[str, str], generation: Generation) -> str:
-    """The access key that signed the request. :raises Problem: it is not signed by a key that is known."""
+def caller_of(request: Request, keys: Mapping[str, str], generation: Generation, *, skew: float = 0.0) -> str:
+    """The access key that signed the request.
+
+    :param skew: seconds that our own clock is off.
+    :raises Problem: it is not signed by a key that is known, or at another time.
+    """
     date_text = request.headers.get("date") or request.headers.get("x-backendai-date")
     given = request.headers.get("authorization")
     if given is None and generation.release.startswith("26"):
         raise Problem(401, "auth-failed", "Unauthorized access")
     at = _date_of(date_text)
-    if at is None or abs(datetime.now(UTC) - at) > _SKEW:
+    if at is None or abs(datetime.now(UTC) + timedelta(seconds=skew) - at) > _SKEW:
         raise Problem(400, "invalid-auth-params", "Date/time sync error")
     version = request.headers.get("x-backendai-version")
     if version is None:

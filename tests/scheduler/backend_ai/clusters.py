@@ -60,7 +60,7 @@ class Cluster:
         made = await self.gateway.call("POST", "/v2/sessions/enqueue", body=body)
         return str(made["session"]["id"])
 
-    async def create(self, command: str, config: dict[str, Any]) -> str:
+    async def create(self, command: str, config: dict[str, Any], **more: Any) -> str:
         """Through `POST /session`."""
         body = {
             "name": "task-1",
@@ -70,15 +70,21 @@ class Cluster:
             "enqueueOnly": True,
             "reuseIfExists": False,
             "config": {"scaling_group": "default", "resources": {"cpu": "1", "mem": "256m"}, **config},
+            **more,
         }
         return str((await self.gateway.call("POST", "/session", body=body))["sessionId"])
+
+    async def row(self, identifier: str) -> dict[str, Any]:
+        """The record of a session."""
+        found = await self.gateway.graphql(_OLD_ONE if self.release == OLD else _ONE, {"id": identifier})
+        row: dict[str, Any] = found["compute_session"]
+        return row
 
     async def over(self, identifier: str) -> dict[str, Any]:
         """The record of a session once it is over."""
 
         async def look() -> dict[str, Any] | None:
-            found = await self.gateway.graphql(_OLD_ONE if self.release == OLD else _ONE, {"id": identifier})
-            row: dict[str, Any] = found["compute_session"]
+            row = await self.row(identifier)
             return row if row["status"] in ("TERMINATED", "CANCELLED") else None
 
         return await eventually(look)
