@@ -41,7 +41,8 @@ class Forge:
         self.root = root
         self.certificate = root / "certificate.pem"
         self.port = 0
-        self.asked: list[str] = []
+        self.logins: set[str] = set()
+        """What callers gave as `Authorization`."""
 
     @property
     def url(self) -> str:
@@ -119,7 +120,7 @@ def serving(root: Path) -> Iterator[Forge]:
 def _answer(forge: Forge, request: BaseHTTPRequestHandler) -> None:
     parts = urlsplit(request.path)
     path = unquote(parts.path)
-    forge.asked.append(path)
+    forge.logins.add(request.headers.get("Authorization") or "")
     body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
     if found := re.match(r"/(.+?)(?:/-/archive/(.+)/[^/]+|/archive/(.+))\.tar\.gz\Z", path):
         return _archive(forge, request, found[1], found[2] or found[3])

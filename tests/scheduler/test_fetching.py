@@ -153,6 +153,17 @@ def test_an_image_with_nothing_to_fetch_with_says_so(code: Code, tmp_path: Path)
     assert "  nothing: the image has neither git nor python3, curl or wget\n" in errors
 
 
+def test_variables_of_the_task_let_git_into_a_private_repository(code: Code, tmp_path: Path) -> None:
+    env = {
+        "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"http.{code.forge.url}/.extraHeader",
+        "GIT_CONFIG_VALUE_0": "Authorization: Basic aHVudGVyMg==", **code.forge.trusted,
+    }  # fmt: skip
+    returned, _, errors = run(code.uri(), "true", tmp_path, env=env)
+    assert returned == 0
+    assert "Basic aHVudGVyMg==" in code.forge.logins
+    assert "aHVudGVyMg" not in errors
+
+
 def test_a_forge_that_is_not_trusted_gets_no_code_run(code: Code, tmp_path: Path) -> None:
     returned, output, errors = run(code.uri(), "echo ran", tmp_path)
     assert (returned, output) == (IMPORT_FAILED, "")

@@ -66,18 +66,18 @@ def test_the_usual_forms_name_a_repository_a_revision_and_a_folder(address, repo
         ),
         (
             "https://gitlab.com/lab/code/-/jobs/7",
-            "After `/-/` only `tree/REVISION`, `commit/SHA` and `releases/tag/TAG` name code.",
+            "After `/-/` only `tree/BRANCH`, `commit/SHA` and `releases/tag/TAG` name code.",
         ),
         (
             "https://github.com/lab/code/tree/",
-            "The address ends where a revision would stand. Write a branch, a tag or a commit.",
+            "The address ends where a branch, a tag or a commit would stand. Write one.",
         ),
-        ("https://github.com/lab/code@", "The address ends where a revision would stand. Write a branch, a tag or a commit."),
-        ("https://github.com/lab/code@a#b", "The address names a revision twice. Keep one of them."),
-        ("https://github.com/lab/code/tree/a#b", "The address names a revision twice. Keep one of them."),
+        ("https://github.com/lab/code@", "The address ends where a branch, a tag or a commit would stand. Write one."),
+        ("https://github.com/lab/code@a#b", "The address names a branch, tag or commit twice. Keep one of them."),
+        ("https://github.com/lab/code/tree/a#b", "The address names a branch, tag or commit twice. Keep one of them."),
         (
             "https://github.com/lab/code@--upload-pack=x",
-            "'--upload-pack=x' cannot name a revision. Write a branch, a tag or a commit.",
+            "'--upload-pack=x' can name no branch, tag or commit. Write one as git shows it.",
         ),
         (
             "https://github.com/lab/code#main:../x",

@@ -93,7 +93,7 @@ fi
 _GIVE_UP = """\
 [ -n "$tried" ] || tried="$line  nothing: the image has neither git nor python3, curl or wget"
 echo "fasttrack: the code at $page could not be fetched. Tried:$tried"
-echo "See whether the address and the revision exist, are public, and can be reached from here."
+echo "See whether the address and its branch, tag or commit exist, are public, and can be reached from here."
 exit 1
 """
 

@@ -89,7 +89,7 @@ def _read(host: str, path: str, fragment: str, *, has_fragment: bool) -> CodeAdd
         where, page, rest = _split(path.strip("/"))  # an `@` inside the name of a branch
         at = ""
     if [bool(page), bool(at), has_fragment].count(True) > 1:
-        raise ValueError("The address names a revision twice. Keep one of them.")
+        raise ValueError("The address names a branch, tag or commit twice. Keep one of them.")
     names = where.removesuffix(".git").split("/")
     if not all(_SEGMENT.match(name) and name.strip(".") for name in names) or names[-1].startswith("-"):
         raise ValueError("This names no repository. Write https://github.com/OWNER/NAME.")
@@ -102,7 +102,7 @@ def _read(host: str, path: str, fragment: str, *, has_fragment: bool) -> CodeAdd
         revision, _, folder = fragment.partition(":") if has_fragment else (rest if page else pinned, "", "")
         revisions = ((revision, folder.strip("/")),)
         if not revision and (at or page):
-            raise ValueError("The address ends where a revision would stand. Write a branch, a tag or a commit.")
+            raise ValueError("The address ends where a branch, a tag or a commit would stand. Write one.")
     for revision, folder in revisions:
         _check(revision, folder)
     return CodeAddress(host, "/".join(names), revisions, is_gitlab)
@@ -122,21 +122,21 @@ def _split(path: str) -> tuple[str, str, str]:
             after = "/".join(names[start + len(words) :])
             return (where if dash else "/".join(names[:2])), page, after
     if dash:
-        raise ValueError("After `/-/` only `tree/REVISION`, `commit/SHA` and `releases/tag/TAG` name code.")
+        raise ValueError("After `/-/` only `tree/BRANCH`, `commit/SHA` and `releases/tag/TAG` name code.")
     return path, "", ""
 
 
 def _guesses(rest: str) -> tuple[tuple[str, str], ...]:
     words = rest.strip("/").split("/")
     if not words[0]:
-        raise ValueError("The address ends where a revision would stand. Write a branch, a tag or a commit.")
+        raise ValueError("The address ends where a branch, a tag or a commit would stand. Write one.")
     guesses = [("/".join(words[:end]), "/".join(words[end:])) for end in range(1, len(words) + 1)]
     return (guesses[0], *(guess for guess in guesses[1:_MAX_GUESSES] if not _NO_REVISION.search(guess[0])))
 
 
 def _check(revision: str, folder: str) -> None:
     if revision and (_NO_REVISION.search(revision) or not revision.isprintable() or len(revision) > 250):
-        raise ValueError(f"{revision[:80]!r} cannot name a revision. Write a branch, a tag or a commit.")
+        raise ValueError(f"{revision[:80]!r} can name no branch, tag or commit. Write one as git shows it.")
     if (
         not folder.isprintable()
         or "\\" in folder
