@@ -31,13 +31,15 @@ from fasttrack.domain.facts import (
     SessionRefused,
     SessionSeen,
 )
-from fasttrack.domain.pipeline import Task
+from fasttrack.domain.pipeline import Task, TaskKind
 from fasttrack.domain.states import FailureClass, InstanceState
-from fasttrack.errors import FastTrackError, Unavailable
+from fasttrack.errors import FastTrackError, InvalidRun, Unavailable
 from fasttrack.ids import JobId
 from fasttrack.settings import Settings
+from fasttrack.spec.imports import parse_module_uri
 from fasttrack.telemetry import SESSION_CALLS, LogLimiter
 
+from . import fetching
 from .backends import base
 
 log = structlog.get_logger()
@@ -159,11 +161,12 @@ class Effects:
                 reused = await read_reused(db, job.id, task.needs)
         try:
             filled = spec.fill_task(_first_choice(task), params=job.params, secrets=secrets)
+            command = _command(filled)
         except FastTrackError as error:
             raise base.SessionRefused(error.message, FailureClass.REFUSED) from None
         return base.SessionSpec(
             name=effect.name,
-            command=filled.command,
+            command=command,
             image=filled.image,
             resource_group=filled.resource_group,
             project=filled.project,
@@ -203,6 +206,20 @@ def _first_choice(task: Task) -> Task:
         image=choice.image or task.image,
         envs={**task.envs, **choice.envs},
     )
+
+
+def _command(task: Task) -> str:
+    """What its session runs: its own command, after its code is fetched where it has any.
+
+    :raises InvalidRun: the code's address cannot be one (it was published before addresses were checked).
+    """
+    if task.kind is not TaskKind.IMPORT:
+        return task.command
+    try:
+        code = parse_module_uri(task.module_uri)
+    except ValueError as error:
+        raise InvalidRun(f"`module_uri`: {error}") from None
+    return fetching.prologue(code) + (task.command if task.command.strip() else fetching.copy_out())
 
 
 def as_fact(seen: base.Observation) -> SessionSeen:

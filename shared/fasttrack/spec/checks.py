@@ -11,6 +11,7 @@ from ..domain.pipeline import Mount
 from ..domain.resources import parse_amount, parse_size
 from .document import Part, TaskSpec
 from .findings import Findings
+from .imports import parse_module_uri
 from .mounts import check_mount, parse_mount
 from .placeholders import ALLOWED_PLACES, PARAM_VARIABLE, SECRET_VARIABLE, Placeholder, find, malformed, spots
 from .shell import Where
@@ -159,6 +160,41 @@ def read_mounts(texts: Sequence[str], path: Path, params: Params, findings: Find
         seen[mount.alias] = text
         mounts.append(mount)
     return tuple(mounts)
+
+
+def check_module_uri(task: TaskSpec, path: Path, findings: Findings, *, is_import: bool) -> None:
+    """The address of an import names code that can be fetched, to a place that no mount takes."""
+    at = (*path, "module_uri")
+    if "${{" in task.module_uri:
+        check_nowhere(task.module_uri, at, findings)
+        return
+    if not task.module_uri.strip():
+        if is_import:
+            findings.error(
+                path,
+                f"Task `{task.name}` imports code and has no `module_uri`. Give the repository's address.",
+                refers_to="type",
+            )
+        return
+    if not is_import:
+        findings.warn(
+            at,
+            "Only tasks of type `Import from GitHub` or `Import from GitLab` fetch code; this has no effect.",
+            at_key=True,
+        )
+        return
+    try:
+        code = parse_module_uri(task.module_uri)
+    except ValueError as error:
+        findings.error(at, str(error))
+        return
+    for index, text in enumerate(task.mounts):
+        if code.name in (text, text.partition(":")[2]):
+            findings.error(
+                (*path, "mounts", index),
+                f"{text!r} would appear at /home/work/{code.name}, where the code of `module_uri` goes. Give it another "
+                "alias: `folder:alias`.",
+            )
 
 
 def read_slots(resources: Mapping[str, str], path: Path, findings: Findings) -> dict[str, Decimal]:

@@ -195,7 +195,6 @@ class _Compiler:
         environment = spec.environment
         kind = KINDS[spec.type]
         self._check_kind(spec, kind, at)
-        checks.check_plain_texts(spec, ("module_uri",), at, findings)
         checks.check_nowhere(environment.project, (*at, "environment", "project"), findings)
         checks.check_text(environment.image, (*at, "environment", "image"), self.params, findings)
         checks.check_text(environment.scaling_group, (*at, "environment", "scaling-group"), self.params, findings)
@@ -243,12 +242,7 @@ class _Compiler:
                 f"Task `{spec.name}` has no `command`. Give it the shell lines to run, or make its `type` deployment.",
                 refers_to="type",
             )
-        if kind is TaskKind.IMPORT and not spec.module_uri.strip():
-            findings.error(
-                at,
-                f"Task `{spec.name}` imports code and has no `module_uri`. Give the repository's address.",
-                refers_to="type",
-            )
+        checks.check_module_uri(spec, at, findings, is_import=kind is TaskKind.IMPORT)
         if kind is not TaskKind.SERVICE and spec.service is not None:
             findings.warn(
                 (*at, "service"),

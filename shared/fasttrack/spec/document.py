@@ -260,7 +260,10 @@ class TaskSpec(Part):
     cluster_size: Annotated[Count, *_ranged(1, 1024, "`cluster_size`")] = Field(
         1, description="Containers, each with the stated resources."
     )
-    module_uri: str = Field("", description="The repository of an import task.")
+    module_uri: str = Field(
+        "",
+        description="Where the code of an import task is: https, with a branch, tag or commit and a folder if need be.",
+    )
     environment: Environment = Field(default_factory=Environment)
     resources: Amounts = Field(
         default_factory=dict, description="Slots of one container: cpu, mem, and any accelerator."

@@ -73,7 +73,7 @@ async def submit(
     *,
     now: datetime | None = None,
     job_id: JobId | None = None,
-    runnable: Collection[TaskKind] = (TaskKind.BATCH,),
+    runnable: Collection[TaskKind] = (TaskKind.BATCH, TaskKind.IMPORT),
 ) -> Submitted:
     """Make a job of `version` (compiled: `pipeline`). Needs a transaction; nothing is half-made when it raises.
 

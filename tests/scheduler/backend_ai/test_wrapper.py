@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fasttrack.backend_ai.markers import cut
-from fasttrack_scheduler.backends.backend_ai.wrapper import MAX_BYTES, RAN_BEFORE, quote, wrap
+from fasttrack_scheduler.backends.backend_ai.wrapper import MAX_BYTES, RAN_BEFORE, TOOLS, quote, wrap
 from fasttrack_scheduler.backends.base import SessionRefused
 
 NAME = "ft-b5s6m7x3jvh2lmfvq2c4i6vzqe-001"
 SHELLS = {"dash": ("dash", "-c"), "bash": ("bash", "-c"), "bash as sh": ("bash", "-o", "posix", "-c"),
           "busybox": ("busybox", "sh", "-c")}  # fmt: skip
 ENV = {"PATH": os.environ["PATH"], "HOME": "/home/work", "LANG": "C.UTF-8"}
-TOOLS = ("mkdir", "tee", "mkfifo", "rm", "find", "chmod", "sleep", "date", "sync", "mv", "env", "cat", "seq", "true")
+PROGRAMS = ("mkdir", "tee", "mkfifo", "rm", "find", "chmod", "sleep", "date", "sync", "mv", "env", "cat", "seq", "true")
 
 NASTY = (
     "exit 0",
@@ -60,6 +60,7 @@ def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
 class Place:
     root: Path
     shell: tuple[str, ...]
+    tools: str = TOOLS
 
     @property
     def session(self) -> Path:
@@ -78,7 +79,10 @@ class Place:
         return dict(line.split("=") for line in (self.session / "exit").read_text().splitlines())
 
     def argv(self, command: str, *, cap: int = 1 << 20, linger: int = 20) -> list[str]:
-        text = wrap(command, name=NAME, cap=cap, linger=linger, session=str(self.session), outputs=str(self.outputs))
+        text = wrap(
+            command, name=NAME, cap=cap, linger=linger, session=str(self.session), outputs=str(self.outputs),
+            tools=self.tools,
+        )  # fmt: skip
         return [*self.shell, text]
 
     def run(
@@ -261,7 +265,7 @@ def without(*missing: str) -> Callable[[Place], Mapping[str, str]]:
     def make(place: Place) -> Mapping[str, str]:
         tools = place.root / "bin"
         tools.mkdir()
-        for tool in TOOLS:
+        for tool in PROGRAMS:
             if tool not in missing:
                 found = shutil.which("busybox" if place.shell[0].endswith("busybox") else tool)
                 assert found is not None
@@ -274,7 +278,7 @@ def without(*missing: str) -> Callable[[Place], Mapping[str, str]]:
 @pytest.mark.parametrize("missing", ["tee", "mkfifo", "sync", "find", "date", "sleep", "env", "chmod", "rm", "mv"])
 def test_an_image_that_lacks_a_program_still_runs_the_command(place: Place, missing: str) -> None:
     shell = tuple(shutil.which(word) or word for word in place.shell)
-    place = Place(place.root, shell)
+    place = Place(place.root, shell, tools="/nonexistent")
     (place.outputs / "old").touch()
     printed, returned = place.run("echo out; echo err >&2; exit 3", env=without(missing)(place))
     assert (between(printed), returned) == ((b"out\nerr\n", 3), 3)
@@ -284,6 +288,18 @@ def test_an_image_that_lacks_a_program_still_runs_the_command(place: Place, miss
         assert place.exit["code"] == "3"
     if missing != "rm":
         assert not list(place.outputs.iterdir())
+
+
+@pytest.mark.parametrize("path", ["", "/nonexistent", "/opt/own/bin"])
+def test_a_task_whose_own_path_leads_nowhere_still_has_all_promises_and_its_own_path(place: Place, path: str) -> None:
+    shell = tuple(shutil.which(word) or word for word in place.shell)
+    place = Place(place.root, shell)
+    env = {"PATH": path}
+    direct = subprocess.run(["/bin/sh", "-c", "echo $PATH"], capture_output=True, env=env, cwd=place.root, check=True)
+    assert between(place.run("echo $PATH", env=env)[0]) == (direct.stdout, 0)
+    assert place.log == direct.stdout
+    assert place.exit["code"] == "0"
+    assert place.run("echo again", env=env)[1] == RAN_BEFORE
 
 
 def test_without_the_folders_the_command_runs_and_tells_its_code(place: Place) -> None:
@@ -326,6 +342,13 @@ def _fits(place: Place, command: str) -> bool:
         return bool(place.argv(command))
     except SessionRefused:
         return False
+
+
+def test_the_page_shows_the_lines_that_are_printed(place: Place) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "capabilities" / "backend-ai-sessions.md").read_text()
+    first, *_, last = place.run("true")[0].decode().splitlines()
+    assert f"{first}\n…\n{last}\n" in page
+    assert f"exit code {RAN_BEFORE}" in page
 
 
 def test_no_marker_line_stands_in_the_text_that_a_list_of_processes_shows() -> None:

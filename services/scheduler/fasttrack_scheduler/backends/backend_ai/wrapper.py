@@ -17,12 +17,16 @@ SESSION = "/pipeline/.session"
 OUTPUTS = "/pipeline/outputs"
 MAX_BYTES = 128 * 1024 - 1
 """What Linux takes as one argument of a program."""
+TOOLS = "/usr/local/bin:/usr/bin:/bin"
+"""Where programs are looked for after the task's own PATH, which may be any."""
 _BLOCK = 512
 
 # Names begin with `_ft_`, so that no variable of the task is touched. The marker lines are put together when they are
 # printed: a list of processes would show them otherwise. A descriptor is closed wherever the command could see it.
 _HEAD = """\
 exec 2>/dev/null
+_ft_path=${PATH-}
+PATH=${PATH:+$PATH:}$_ft_tools
 _ft_mark() { printf "$1=== fasttrack %s $2 ===\\n" "$_ft_name"; }
 if ! mkdir "$_ft_session/begun" && [ -e "$_ft_session/begun" ]; then
   _ft_mark '' 'was begun before and is not run again'
@@ -38,7 +42,8 @@ fi
 """
 
 # The output goes through `tee` rather than straight out: a process left in the background holds only that pipe. What is
-# past the cap fails with EFBIG, and `tee` goes on with the rest. bash counts blocks of 1024 unless it is told otherwise.
+# past the cap fails with EFBIG, and `tee` goes on with its other end, a pipe of the container's runner, which has no
+# size. bash counts blocks of 1024 unless it is told otherwise.
 _COPIER = """\
 _ft_copier= _ft_pid= _ft_told=
 exec 3</dev/null
@@ -77,8 +82,8 @@ _ft_tell() { _ft_told=1 _ft_linger=600; [ -z "$_ft_pid" ] || kill -TERM $(_ft_tr
 trap _ft_tell TERM INT HUP
 _ft_mark '' begins
 set -- /bin/sh -c "$_ft_command"
-env --default-signal=INT,QUIT true && set -- env --default-signal=INT,QUIT "$@"
-(trap - INT QUIT; exec "$@") <&3 >&4 2>&1 3<&- 4>&- &
+env --default-signal=INT,QUIT true && set -- "$(command -v env)" --default-signal=INT,QUIT "$@"
+(PATH=$_ft_path; trap - INT QUIT; exec "$@") <&3 >&4 2>&1 3<&- 4>&- &
 _ft_pid=$!
 exec 3<&- 4>&-
 [ -z "$_ft_told" ] || _ft_tell
@@ -119,7 +124,16 @@ exit "$_ft_code"
 """
 
 
-def wrap(command: str, *, name: str, cap: int, linger: int = 2, session: str = SESSION, outputs: str = OUTPUTS) -> str:
+def wrap(
+    command: str,
+    *,
+    name: str,
+    cap: int,
+    linger: int = 2,
+    session: str = SESSION,
+    outputs: str = OUTPUTS,
+    tools: str = TOOLS,
+) -> str:
     """The shell text that runs `command` once under the session's name, and tells of it.
 
     It prints a marker line, what the command prints (both streams, in order), and a marker line with the exit code; it
@@ -137,6 +151,7 @@ def wrap(command: str, *, name: str, cap: int, linger: int = 2, session: str = S
         "outputs": outputs,
         "blocks": str(cap // _BLOCK),
         "linger": str(linger),
+        "tools": tools,
         "again": str(RAN_BEFORE),
         "command": command,
     }
