@@ -52,7 +52,6 @@ READS: Sequence[tuple[str, ...]] = [
     ("templates", "show", "hello"),
     ("templates", "show", "offered"),
     ("templates", "show", "nobody"),
-    ("templates", "show", UNKNOWN),
     ("templates", "show", "x" * 300),
     ("templates", "share", "nobody"),
     ("templates", "share", "demo", "--version", "9"),
@@ -64,7 +63,6 @@ READS: Sequence[tuple[str, ...]] = [
     ("retention", "set", "--logs-days", "never"),
     ("retention", "set", "--jobs-days", "1"),
     ("operations", "list"),
-    ("operations", "list", "--everywhere"),
     ("operations", "add", "wrong.graphql"),
     ("operations", "add", "empty.json"),
     ("operations", "add", "nobody.graphql"),
@@ -74,10 +72,8 @@ READS: Sequence[tuple[str, ...]] = [
     ("skip", "{job}", "a"),
     ("skip", "{job}", "nobody"),
     ("skip", UNKNOWN, "a"),
-    ("skip", "abc", "a"),
     ("pipelines", "create"),
     ("pipelines", "create", "demo"),
-    ("pipelines", "create", "a/b"),
     ("pipelines", "create", LONG),
     ("pipelines", "create", "new", "--tag", "a,b"),
     ("pipelines", "create", "new", *(word for n in range(21) for word in ("--tag", f"t{n}"))),
@@ -89,14 +85,12 @@ READS: Sequence[tuple[str, ...]] = [
     ("pipelines", "copy", "nobody"),
     ("pipelines", "copy", "demo", "--version", "9"),
     ("pipelines", "copy", "demo", "demo"),
-    ("pipelines", "rename", "nobody", "new"),
     ("pipelines", "rename", "later", "demo"),
     ("pipelines", "rename", "demo", LONG),
     ("pipelines", "rename", "demo", "new", "--expect", "7"),
     ("pipelines", "rename", "old", "new"),
     ("pipelines", "describe", "demo", "x" * 2001),
     ("pipelines", "tag", "demo", "x" * 41),
-    ("pipelines", "tag", "nobody", "x"),
     ("pipelines", "archive", "nobody"),
     ("pipelines", "archive", "busy"),
     ("pipelines", "archive", "old"),
@@ -106,7 +100,6 @@ READS: Sequence[tuple[str, ...]] = [
     ("pipelines", "restore", UNKNOWN),
     ("pipelines", "delete", "demo", "--confirm", "later"),
     ("pipelines", "delete", "busy", "--confirm", "busy"),
-    ("pipelines", "delete", "nobody", "--confirm", "nobody"),
     ("pipelines", "delete", "demo", "--confirm", "demo", "--expect", "7"),
 ]
 TEXT_TOO = {"templates", "retention", "operations"}
@@ -207,7 +200,7 @@ async def test_what_changes_something_is_told_alike_and_does_the_same(
     for command in WRITES:
         answers = {}
         for cli, project in ((stored, "here"), (remote, "there")):
-            if "{job}" in command:
+            if "{job}" in command and project not in jobs:
                 listed = await cli("jobs", "--limit", "1", "--json", "--project", project)
                 jobs[project] = listed.json["jobs"][0]["id"]
             args = [part.format(job=jobs.get(project), project=project) for part in command]
