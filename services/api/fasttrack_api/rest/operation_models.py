@@ -17,7 +17,7 @@ _OPERATION = dict(
 )  # fmt: skip
 
 
-class Operation(BaseModel):
+class StoredOperation(BaseModel):
     """A text of GraphQL that its callers may send the hash of, in place of the text."""
 
     model_config = example(**_OPERATION)
@@ -49,10 +49,10 @@ class OperationsBody(BaseModel):
     operations: list[NewOperation] = Field(min_length=1, max_length=MOST_STORED)
 
 
-class Stored(BaseModel):
-    """An operation that was stored, or was there already."""
+class OperationOutcome(BaseModel):
+    """What became of an operation: it was stored, or was there already."""
 
     model_config = example(operation=_OPERATION, is_new=True, cost=1)
-    operation: Operation
+    operation: StoredOperation
     is_new: bool = Field(description="Whether it was stored; not when it was there already.")
     cost: int = Field(description="What it costs without variables, in objects.")

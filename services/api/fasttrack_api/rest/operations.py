@@ -43,7 +43,7 @@ async def list_operations(
     everywhere: Everywhere = False,
     after: AnId = None,
     limit: Limited = 100,
-) -> Page[models.Operation]:
+) -> Page[models.StoredOperation]:
     """Stored operations of a project, or those for every project, newest first."""
     window = Window(limit, None if after is None else (after,))
     async with call.parts.database.transaction() as db:
@@ -56,7 +56,7 @@ async def list_operations(
 @router.get("/{sha256}", summary="Read a stored operation")
 async def read_operation(
     call: OfCaller, sha256: Hash, project: InProject = None, everywhere: Everywhere = False
-) -> models.Operation:
+) -> models.StoredOperation:
     """One stored operation with its text."""
     async with call.parts.database.transaction() as db:
         where = await _place(db, call, project, everywhere=everywhere)
@@ -66,7 +66,7 @@ async def read_operation(
 @router.post("", summary="Store operations")
 async def store_operations(
     call: OfCaller, given: models.OperationsBody, project: InProject = None, everywhere: Everywhere = False
-) -> list[models.Stored]:
+) -> list[models.OperationOutcome]:
     """Store operations, which are checked against the schema and measured now: all of them, or none.
 
     May be repeated: what is stored already is left as it is. For every project it is for superadmins.
@@ -76,7 +76,7 @@ async def store_operations(
     texts = [operation.text for operation in given.operations]
     examined = await asyncio.to_thread(examine_all, examine_of(call.request), texts)
 
-    async def work(db: Db) -> list[models.Stored]:
+    async def work(db: Db) -> list[models.OperationOutcome]:
         where = await _place(db, call, project, everywhere=everywhere)
         return [await _store(db, call, where, *one) for one in zip(given.operations, examined, strict=True)]
 
@@ -108,15 +108,15 @@ async def _place(db: Db, call: Call, project: str | None, *, everywhere: bool) -
 
 async def _store(
     db: Db, call: Call, project: ProjectId | None, given: models.NewOperation, examined: Examined
-) -> models.Stored:
+) -> models.OperationOutcome:
     operation, is_new = await stored.store_operation(
         db, call.caller, project, name=given.name or examined.name, text=given.text
     )
-    return models.Stored(operation=_told(operation), is_new=is_new, cost=examined.cost)
+    return models.OperationOutcome(operation=_told(operation), is_new=is_new, cost=examined.cost)
 
 
-def _told(operation: StoredOperation) -> models.Operation:
-    return models.Operation(
+def _told(operation: StoredOperation) -> models.StoredOperation:
+    return models.StoredOperation(
         sha256=operation.hash.hex(),
         name=operation.name,
         text=operation.text,
