@@ -22,7 +22,7 @@ from fasttrack.workflow import control, writes
 from fasttrack.workflow.rerun import FAILURE, WHOLE, RerunPlan, plan_rerun
 from fasttrack.workflow.submit import Submitted
 
-from . import models
+from . import models, start_models
 from .reach import AJob, AnId, ATask, Call, InProject, Limited, OfCaller, the_job, the_pipeline, the_project
 from .routing import Route
 
@@ -126,7 +126,7 @@ async def skip_task(call: OfCaller, job: AJob, task: ATask) -> models.TaskChange
 
 
 @router.post("/{job}/skip", summary="Skip tasks")
-async def skip_tasks(call: OfCaller, job: AJob, given: models.TasksBody) -> list[models.TaskChanged]:
+async def skip_tasks(call: OfCaller, job: AJob, given: start_models.TasksBody) -> list[models.TaskChanged]:
     """Have all these tasks of a job that goes on not be run, or, when one of them is refused, none.
 
     Each is skipped as by itself; may be repeated. They are told in the order in which they were named.

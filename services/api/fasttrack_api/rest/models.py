@@ -282,13 +282,6 @@ class TaskChanged(BaseModel):
     state_before: InstanceState = Field(description="Its state when it was asked.")
 
 
-class TasksBody(BaseModel):
-    """Some tasks of a job."""
-
-    model_config = body(tasks=["upload"])
-    tasks: list[Name] = Field(min_length=1, max_length=100, description="Their names.")
-
-
 class PauseBody(BaseModel):
     """How to pause."""
 
