@@ -15,12 +15,14 @@ import pytest
 from fasttrack.db import Database
 from fasttrack.db.capacity import write_capacity
 from fasttrack.db.projects import ensure_project
+from fasttrack.domain.access import Permission
 from fasttrack.domain.states import InstanceState
 from fasttrack_scheduler.backends.simulated import Script
 from tests.cli.command_line import Answer, CommandLine, World
 from tests.cli.remote_server import RemoteCommandLine, Server, settled
 from tests.engine import Engine
 from tests.factories import a_file
+from tests.people import People
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
 WHO = "query Who { viewer { name } }"
@@ -259,6 +261,30 @@ async def test_a_pipeline_is_copied_into_another_project(
         "demo"
     ]
     assert (await remote("pipelines", "copy", "demo", "--to", "visoin")).code == 3
+
+
+async def test_what_a_role_does_not_allow_is_refused_and_changes_nothing(
+    remote: RemoteCommandLine, files: None, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await remote("publish", "demo.yaml")
+    await remote("operations", "add", "who.graphql")
+    people = People(database)
+    made = await people.token(await people.user("ada", default="editor"), *Permission)
+    monkeypatch.setenv("FASTTRACK_TOKEN", made.secret.text)
+    assert (await remote("pipelines", "tag", "demo", "x")).code == 0
+    before = (await everything(database))[:-1]  # what is refused is in the audit log
+    for command in (
+        ("retention", "set", "--logs-days", "7"),
+        ("retention", "reset"),
+        ("operations", "add", "wrong.graphql"),
+        ("operations", "add", "who.graphql", "--everywhere"),
+        ("operations", "remove", SHA),
+        ("templates", "share", "demo", "--for", "everyone"),
+        ("pipelines", "delete", "demo", "--confirm", "demo"),
+    ):
+        answer = await remote(*command)
+        assert (answer.code, answer.out) == (6, ""), (command, answer)
+    assert (await everything(database))[:-1] == before
 
 
 async def test_of_several_archived_ones_the_id_brings_one_back(remote: RemoteCommandLine) -> None:
