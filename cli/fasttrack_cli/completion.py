@@ -32,6 +32,12 @@ def complete_pipelines(ctx: typer.Context, incomplete: str) -> list[str]:
     return [item["name"] for item in found if item["name"].startswith(incomplete)]
 
 
+def complete_templates(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of templates."""
+    found = _ask(ctx, "/templates", limit=_MOST)
+    return sorted({item["name"] for item in found if item["name"].startswith(incomplete)})
+
+
 def complete_projects(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of projects."""
     found = _ask(ctx, "/projects", limit=_MOST)

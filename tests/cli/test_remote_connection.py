@@ -181,7 +181,9 @@ def test_remote_commands_import_no_service_and_no_database(tmp_path: Path) -> No
     (tmp_path / "demo.yaml").write_text(a_file({"a": ""}))
     code = (
         "import sys; from fasttrack_cli.app import run\n"
-        "for args in (['jobs'], ['run', 'demo.yaml', '--wait'], ['job', '0000'], ['secrets', 'list'], ['whoami']):\n"
+        "for args in (['jobs'], ['run', 'demo.yaml', '--wait'], ['job', '0000'], ['secrets', 'list'], ['whoami'],\n"
+        "             ['pipelines', 'create', '-t', 'hello'], ['operations', 'add', 'demo.yaml'], ['resources'],\n"
+        "             ['retention', 'set', '--logs-days', '7']):\n"
         "    assert run(['--server', 'http://127.0.0.1:1', *args]) == 4, args\n"
         "import fasttrack_cli.remote.following\n"
         "heavy = {'sqlalchemy', 'asyncpg', 'alembic', 'arq', 'redis', 'fastapi', 'starlette', 'strawberry', 'uvicorn',"

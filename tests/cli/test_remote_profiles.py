@@ -239,6 +239,8 @@ async def test_names_are_completed_from_the_server(
     save_profiles(Profiles("here", {"here": Profile(server.url)}))
     assert (await cli("publish", "demo.yaml")).code == 0
     assert await completed("fasttrack versions de", profiles_file) == ["demo"]
+    assert await completed("fasttrack pipelines archive de", profiles_file) == ["demo"]
+    assert await completed("fasttrack templates show hel", profiles_file) == ["hello"]
     assert await completed("fasttrack --profile h", profiles_file) == ["here"]
     assert await completed("fasttrack --server http://127.0.0.1:1 versions de", profiles_file) == []
 

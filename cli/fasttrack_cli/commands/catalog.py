@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..completion import complete_pipelines, complete_projects, complete_templates
 from ..exits import OK
 from ..invocation import Invocation
 
 if TYPE_CHECKING:
-    from fasttrack.db import Db
-    from fasttrack.db.pipelines import PipelineRecord
-    from fasttrack.domain.access import Caller
-    from fasttrack.workflow.catalog import PipelineChanges
-    from fasttrack.workflow.creating import NewPipeline
+    from ..store import Pipeline
 
-    from ..workbench import Workbench
-
-T = TypeVar("T")
-PIPELINE = Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline's name or id.", show_default=False)]
+PIPELINE = Annotated[
+    str,
+    typer.Argument(
+        metavar="PIPELINE", help="The pipeline's name or id.", show_default=False, autocompletion=complete_pipelines
+    ),
+]
 TAGS = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag of it; repeatable.")]
 DESCRIPTION = Annotated[str | None, typer.Option("--description", "-d", metavar="TEXT", help="What it is for.")]
 REVISION = Annotated[
@@ -39,7 +37,13 @@ async def create(
     ] = None,
     template: Annotated[
         str | None,
-        typer.Option("--template", "-t", metavar="TEMPLATE", help="Begin with this template, by name or id."),
+        typer.Option(
+            "--template",
+            "-t",
+            metavar="TEMPLATE",
+            help="Begin with this template, by name or id.",
+            autocompletion=complete_templates,
+        ),
     ] = None,
     description: DESCRIPTION = None,
     tag: TAGS = None,
@@ -51,20 +55,14 @@ async def create(
 
     Example: `fasttrack pipelines create my-training --template train-and-evaluate --tag nlp`
     """
-    from fasttrack.workflow.creating import NewPipeline
-
     from ..files import read_file
-    from .templates import find
+    from ..store import NewPipeline
 
     text = None if file is None else _text(*read_file(file))
-
-    async def wanted(db: Db, caller: Caller, bench: Workbench) -> NewPipeline:
-        found = None if template is None else (await find(db, caller, template)).id
-        return NewPipeline(
-            bench.project, name=name, description=description, tags=tag or None, yaml=text, template=found
-        )
-
-    return await _make(call, wanted, key)
+    new = NewPipeline(name=name, description=description, tags=tag or None, yaml=text, template=template)
+    async with call.store() as store:
+        made = await store.catalog.create(new, key=key)
+    return _tell_made(call, made)
 
 
 async def copy(
@@ -74,26 +72,18 @@ async def copy(
     version: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Which version; the newest otherwise.")
     ] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="PROJECT", help="Into this project.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="PROJECT", help="Into this project.", autocompletion=complete_projects),
+    ] = None,
 ) -> int:
     """Copy a pipeline: one of its versions becomes the first of another.
 
     Example: `fasttrack pipelines copy train train-on-ours --to vision`
     """
-    from fasttrack.db.projects import find_project
-    from fasttrack.errors import NotFound
-    from fasttrack.workflow.creating import NewPipeline
-
-    from ..lookup import require_any_pipeline
-
-    async def wanted(db: Db, caller: Caller, bench: Workbench) -> NewPipeline:
-        source = await require_any_pipeline(db, bench.project, pipeline)
-        target = bench.project if to is None else await find_project(db, to)
-        if target is None:
-            raise NotFound(f"there is no project {to}; `fasttrack projects create {to}` makes it")
-        return NewPipeline(target, name=name, copy_of=source.id, version=version)
-
-    return await _make(call, wanted, None)
+    async with call.store() as store:
+        made = await store.catalog.copy(pipeline, name=name, version=version, project=to)
+    return _tell_made(call, made)
 
 
 async def rename(call: Invocation, pipeline: PIPELINE, name: str, expect: REVISION = None) -> int:
@@ -101,9 +91,9 @@ async def rename(call: Invocation, pipeline: PIPELINE, name: str, expect: REVISI
 
     Example: `fasttrack pipelines rename train train-small`
     """
-    from fasttrack.workflow.catalog import PipelineChanges
-
-    return await _update(call, pipeline, lambda _: PipelineChanges(name=name), expect)
+    async with call.store() as store:
+        changed = await store.catalog.update(pipeline, name=name, expect=expect)
+    return _tell_changed(call, changed)
 
 
 async def describe(call: Invocation, pipeline: PIPELINE, text: str, expect: REVISION = None) -> int:
@@ -111,9 +101,9 @@ async def describe(call: Invocation, pipeline: PIPELINE, text: str, expect: REVI
 
     Example: `fasttrack pipelines describe train "Fits the small model on the nightly data."`
     """
-    from fasttrack.workflow.catalog import PipelineChanges
-
-    return await _update(call, pipeline, lambda _: PipelineChanges(description=text), expect)
+    async with call.store() as store:
+        changed = await store.catalog.update(pipeline, description=text, expect=expect)
+    return _tell_changed(call, changed)
 
 
 async def tag(
@@ -129,12 +119,9 @@ async def tag(
 
     Example: `fasttrack pipelines tag train nlp gpu --remove draft`
     """
-    from fasttrack.workflow.catalog import PipelineChanges
-
-    def changed(record: PipelineRecord) -> PipelineChanges:
-        return PipelineChanges(tags=sorted({*record.tags, *(tags or ())} - {*(remove or ())}))
-
-    return await _update(call, pipeline, changed, expect)
+    async with call.store() as store:
+        changed = await store.catalog.tag(pipeline, tags or (), remove or (), expect=expect)
+    return _tell_changed(call, changed)
 
 
 async def archive(call: Invocation, pipeline: PIPELINE, expect: REVISION = None) -> int:
@@ -142,12 +129,9 @@ async def archive(call: Invocation, pipeline: PIPELINE, expect: REVISION = None)
 
     Example: `fasttrack pipelines archive train`
     """
-    from fasttrack.workflow.catalog import archive_pipeline
-
-    record = await _change(
-        call, pipeline, lambda db, caller, it: archive_pipeline(db, caller, it.id, expected_revision=expect)
-    )
-    _tell(call, record, f"archived {record.name}; `fasttrack pipelines restore {record.id}` brings it back")
+    async with call.store() as store:
+        archived = await store.catalog.archive(pipeline, expect=expect)
+    _tell(call, archived, f"archived {archived.name}; `fasttrack pipelines restore {archived.id}` brings it back")
     return OK
 
 
@@ -156,12 +140,9 @@ async def restore(call: Invocation, pipeline: PIPELINE, expect: REVISION = None)
 
     Example: `fasttrack pipelines restore train`
     """
-    from fasttrack.workflow.catalog import unarchive_pipeline
-
-    record = await _change(
-        call, pipeline, lambda db, caller, it: unarchive_pipeline(db, caller, it.id, expected_revision=expect)
-    )
-    _tell(call, record, f"{record.name} is back")
+    async with call.store() as store:
+        back = await store.catalog.unarchive(pipeline, expect=expect)
+    _tell(call, back, f"{back.name} is back")
     return OK
 
 
@@ -175,24 +156,12 @@ async def delete(
 
     Example: `fasttrack pipelines delete old-train --confirm old-train`
     """
-    from fasttrack.workflow.catalog import delete_pipeline
-    from fasttrack.workflow.owner import local_caller
-
-    from ..lookup import require_any_pipeline
-
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> PipelineRecord:
-            caller = await local_caller(db, bench.by)
-            record = await require_any_pipeline(db, bench.project, pipeline)
-            await delete_pipeline(db, caller, record.id, confirm_name=confirm, expected_revision=expect)
-            return record
-
-        record = await bench.database.run(work)
+    async with call.store() as store:
+        deleted = await store.catalog.delete(pipeline, confirm=confirm, expect=expect)
     if call.out.as_json:
-        call.out.document({"deleted": {"id": record.id, "name": record.name}})
+        call.out.document({"deleted": {"id": deleted.id, "name": deleted.name}})
     else:
-        call.out.text(f"deleted {record.name}; what it leaves on disk is removed in the background")
+        call.out.text(f"deleted {deleted.name}; what it leaves on disk is removed in the background")
     return OK
 
 
@@ -208,62 +177,6 @@ COMMANDS = (
 )
 
 
-async def _make(
-    call: Invocation, wanted: Callable[[Db, Caller, Workbench], Awaitable[NewPipeline]], key: str | None
-) -> int:
-    from fasttrack.db.pipelines import find_pipelines
-    from fasttrack.workflow.creating import create_pipeline
-    from fasttrack.workflow.owner import local_caller
-
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> PipelineRecord:
-            caller = await local_caller(db, bench.by)
-            new = await wanted(db, caller, bench)
-            made = await create_pipeline(db, caller, new, key=key)
-            return (await find_pipelines(db, new.project, str(made.pipeline)))[0]
-
-        record = await bench.database.run(work)
-    is_empty = not record.latest_version
-    _tell(call, record, f"made {record.name}{', empty: publish a file with that name' if is_empty else ''}")
-    return OK
-
-
-async def _update(
-    call: Invocation, pipeline: str, changes: Callable[[PipelineRecord], PipelineChanges], expect: int | None
-) -> int:
-    from fasttrack.workflow.catalog import update_pipeline
-
-    record = await _change(
-        call,
-        pipeline,
-        lambda db, caller, it: update_pipeline(db, caller, it.id, changes(it), expected_revision=expect or it.revision),
-    )
-    tags = f" [{', '.join(record.tags)}]" if record.tags else ""
-    _tell(call, record, f"{record.name}{tags}{': ' if record.description else ''}{record.description}")
-    return OK
-
-
-async def _change(
-    call: Invocation, pipeline: str, change: Callable[[Db, Caller, PipelineRecord], Awaitable[None]]
-) -> PipelineRecord:
-    """Do something to the pipeline; the pipeline as it is then."""
-    from fasttrack.db.pipelines import find_pipelines
-    from fasttrack.workflow.owner import local_caller
-
-    from ..lookup import require_any_pipeline
-
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> PipelineRecord:
-            caller = await local_caller(db, bench.by)
-            record = await require_any_pipeline(db, bench.project, pipeline)
-            await change(db, caller, record)
-            return (await find_pipelines(db, bench.project, str(record.id)))[0]
-
-        return await bench.database.run(work)
-
-
 def _text(name: str, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
@@ -273,11 +186,21 @@ def _text(name: str, data: bytes) -> str:
         raise InvalidInput(f"{name} is not UTF-8 text; save it as UTF-8") from None
 
 
-def _tell(call: Invocation, record: PipelineRecord, sentence: str) -> None:
+def _tell_made(call: Invocation, made: Pipeline) -> int:
+    _tell(call, made, f"made {made.name}{'' if made.latest_version else ', empty: publish a file with that name'}")
+    return OK
+
+
+def _tell_changed(call: Invocation, changed: Pipeline) -> int:
+    tags = f" [{', '.join(changed.tags)}]" if changed.tags else ""
+    _tell(call, changed, f"{changed.name}{tags}{': ' if changed.description else ''}{changed.description}")
+    return OK
+
+
+def _tell(call: Invocation, pipeline: Pipeline, sentence: str) -> None:
     from ..records import pipeline_json
-    from ..store import Pipeline, as_told
 
     if call.out.as_json:
-        call.out.document({"pipeline": pipeline_json(as_told(Pipeline, record))})
+        call.out.document({"pipeline": pipeline_json(pipeline)})
     else:
         call.out.text(sentence)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import string
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,9 +16,9 @@ from ..files import read_file
 from ..invocation import Invocation
 
 if TYPE_CHECKING:
-    from fasttrack.db import Db
-    from fasttrack.db.operations import StoredOperation
+    from ..store import Operation, OperationText
 
+_MOST_SHOWN = 100
 EVERYWHERE = Annotated[
     bool, typer.Option("--everywhere", help="For callers of every project, instead of those of this one.")
 ]
@@ -34,42 +36,21 @@ async def add(
 
     Example: `fasttrack operations add portal/persisted-queries.json`
     """
-    from fasttrack.workflow.operations import hash_of, store_operation
-    from fasttrack.workflow.owner import local_caller
-    from fasttrack_api.graphql.measuring import Limits
-    from fasttrack_api.graphql.schema import make_schema
-    from fasttrack_api.graphql.stored import examine
-
     where, data = read_file(file)
     wanted = _texts(where, data, name)
-    limits = Limits.of(call.settings)
-    schema = make_schema(limits)._schema
-    costs = {}
-    for text, _ in wanted:
+    async with call.store(any_project=everywhere) as store:
         try:
-            found = examine(text, schema, limits)
+            done = await store.operations.add(wanted, everywhere=everywhere)
         except InvalidInput as error:
-            raise InvalidInput(f"{where}: {hash_of(text).hex()[:12]}: {error.message}") from None
-        costs[text] = (found.cost, ", ".join(found.operations)[:200] or "query")
-    async with call.opened(any_project=everywhere) as bench:
-
-        async def work(db: Db) -> list[tuple[StoredOperation, bool]]:
-            caller = await local_caller(db, bench.by)
-            project = None if everywhere else bench.project
-            return [
-                await store_operation(db, caller, project, name=given or costs[text][1], text=text)
-                for text, given in wanted
-            ]
-
-        stored = await bench.database.run(work)
+            raise InvalidInput(f"{where}: {error.message}") from None
     if call.out.as_json:
-        shown = [{**_json(o), "is_new": is_new, "cost": costs[o.text][0]} for o, is_new in stored]
+        shown = [{**_json(one.operation), "is_new": one.is_new, "cost": one.cost} for one in done]
         call.out.document({"operations": shown})
     else:
-        for operation, is_new in stored:
-            call.out.text(operation.hash.hex())
-            said = "stored" if is_new else "was stored already"
-            call.out.say(f"{operation.name}: {said}, costs {costs[operation.text][0]} without variables")
+        for one in done:
+            call.out.text(one.operation.sha256)
+            said = "stored" if one.is_new else "was stored already"
+            call.out.say(f"{one.operation.name}: {said}, costs {one.cost} without variables")
     return OK
 
 
@@ -78,25 +59,16 @@ async def list_(call: Invocation, everywhere: EVERYWHERE = False) -> int:
 
     Example: `fasttrack operations list --everywhere`
     """
-    from fasttrack.db.windows import Page, Window
-    from fasttrack.workflow.operations import list_operations
-    from fasttrack.workflow.owner import local_caller
-
     from ..view.words import moment
 
-    async with call.opened(any_project=everywhere) as bench:
-
-        async def read(db: Db) -> Page[StoredOperation]:
-            caller = await local_caller(db, bench.by)
-            return await list_operations(db, caller, None if everywhere else bench.project, Window(100))
-
-        page = await bench.database.run(read)
+    async with call.store(any_project=everywhere) as store:
+        found, has_more = await store.operations.newest(_MOST_SHOWN, everywhere=everywhere)
     if call.out.as_json:
-        call.out.document({"operations": [_json(o) for o in page.items], "has_more": page.has_more})
-    elif page.items:
+        call.out.document({"operations": [_json(o) for o in found], "has_more": has_more})
+    elif found:
         call.out.table(
             ("sha256", "name", "by", "stored"),
-            [(o.hash.hex(), o.name, o.created_by, moment(o.created_at)) for o in page.items],
+            [(o.sha256, o.name, o.created_by, moment(o.created_at)) for o in found],
         )
     else:
         call.out.say("There are no stored operations yet: `fasttrack operations add FILE` stores some.")
@@ -112,20 +84,10 @@ async def remove(
 
     Example: `fasttrack operations remove 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08`
     """
-    from fasttrack.workflow.operations import remove_operation
-    from fasttrack.workflow.owner import local_caller
-
-    try:
-        key = bytes.fromhex(sha256)
-    except ValueError:
-        raise InvalidInput("SHA-256 has 64 digits from 0 to f; `fasttrack operations list` shows it") from None
-    async with call.opened(any_project=everywhere) as bench:
-
-        async def work(db: Db) -> StoredOperation:
-            caller = await local_caller(db, bench.by)
-            return await remove_operation(db, caller, None if everywhere else bench.project, key)
-
-        removed = await bench.database.run(work)
+    if len(sha256) != 64 or not set(sha256) <= set(string.hexdigits):
+        raise InvalidInput("SHA-256 has 64 digits from 0 to f; `fasttrack operations list` shows it")
+    async with call.store(any_project=everywhere) as store:
+        removed = await store.operations.remove(sha256.lower(), everywhere=everywhere)
     if call.out.as_json:
         call.out.document({"operation": _json(removed)})
     else:
@@ -133,8 +95,10 @@ async def remove(
     return OK
 
 
-def _texts(where: str, data: bytes, name: str | None) -> list[tuple[str, str | None]]:
+def _texts(where: str, data: bytes, name: str | None) -> list[OperationText]:
     """The texts of a file, each with its name if it has one there."""
+    from ..store import OperationText
+
     try:
         text = data.decode()
         manifest = json.loads(text) if text.lstrip()[:1] == "{" and text.rstrip()[-1:] == "}" else None
@@ -143,27 +107,37 @@ def _texts(where: str, data: bytes, name: str | None) -> list[tuple[str, str | N
     except ValueError:
         manifest = None  # GraphQL may begin with a brace, too
     if manifest is None:
-        return [(text, name)]
+        return [OperationText(text, name)]
     if isinstance(manifest.get("operations"), list):
         found = [(o.get("body"), o.get("name"), o.get("id")) for o in manifest["operations"] if isinstance(o, dict)]
     else:
         found = [(body, None, key) for key, body in manifest.items()]
-    return [(_checked(where, body, key), given) for body, given, key in found]
+    if not found:
+        raise InvalidInput(f"{where} has no operations in it")
+    return [_checked(where, *one) for one in found]
 
 
-def _checked(where: str, body: Any, key: Any) -> str:
-    from fasttrack.workflow.operations import hash_of
+def _checked(where: str, body: Any, name: Any, key: Any) -> OperationText:
+    from ..store import OperationText
 
-    if not isinstance(body, str) or key != hash_of(body).hex():
+    if not isinstance(body, str) or key != _sha256(body):
         raise InvalidInput(
             f"{where}: {str(key)[:80]!r} is not SHA-256 of its text; have the compiler of your client write such hashes"
         )
-    return body
+    return OperationText(body, name if isinstance(name, str) else None)
 
 
-def _json(operation: StoredOperation) -> dict[str, Any]:
+def _sha256(text: str) -> str | None:
+    """What a text is found by; `None`: it cannot be written down."""
+    try:
+        return hashlib.sha256(text.encode()).hexdigest()
+    except UnicodeEncodeError:
+        return None
+
+
+def _json(operation: Operation) -> dict[str, Any]:
     return {
-        "sha256": operation.hash.hex(),
+        "sha256": operation.sha256,
         "name": operation.name,
         "text": operation.text,
         "created_by": operation.created_by,

@@ -20,11 +20,8 @@ async def resources(call: Invocation) -> int:
 
     Example: `fasttrack resources`
     """
-    from fasttrack.workflow.capacity import read_groups
-    from fasttrack.workflow.versions import CompiledVersions
-
-    async with call.opened(any_project=True) as bench:
-        groups = await read_groups(bench.database.transaction, CompiledVersions(), None)
+    async with call.store(any_project=True) as store:
+        groups = await store.resources.groups()
     if call.out.as_json:
         call.out.document({"resource_groups": [_json(group) for group in groups]})
         return OK
@@ -44,9 +41,9 @@ async def resources(call: Invocation) -> int:
 
 
 def _amounts(group: ResourceGroup, slot: str) -> list[str]:
-    found = (group.capacity.get(slot), group.used.get(slot), group.waiting.get(slot), group.free(slot))
-    capacity, used, waiting, free = (None if amount is None else _say(slot, amount) for amount in found)
-    return [capacity or "unknown", used or "0", waiting or "0", free or "unknown"]
+    capacity, free = ("unknown" if x is None else _say(slot, x) for x in (group.capacity.get(slot), group.free(slot)))
+    used, waiting = (_say(slot, x) if x else "0" for x in (group.used.get(slot), group.waiting.get(slot)))
+    return [capacity, used, waiting, free]
 
 
 def _row(use: Use) -> list[str]:
@@ -83,13 +80,15 @@ def _json(group: ResourceGroup) -> dict[str, Any]:
 
 
 def _use_json(use: Use) -> dict[str, Any]:
+    from fasttrack.domain.usage import in_order
+
     return {
         "project": use.user.project if use.user else None,
         "pipeline": use.user.pipeline if use.user else None,
         "submitted_by": use.user.submitted_by if use.user else None,
         "sessions": use.sessions,
         "waiting": use.waiting,
-        "slots": {slot: _number(amount) for slot, amount in use.slots.items()},
+        "slots": {slot: _number(use.slots[slot]) for slot in in_order(use.slots)},
     }
 
 

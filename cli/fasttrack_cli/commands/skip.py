@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ..completion import complete_jobs
 from ..exits import OK
 from ..invocation import Invocation
-
-if TYPE_CHECKING:
-    from fasttrack.db import Db
-    from fasttrack.db.jobs import JobRecord
-    from fasttrack.workflow.control import Skipped
 
 
 async def skip(
     call: Invocation,
-    identifier: Annotated[str, typer.Argument(metavar="ID", help="The job, as a whole id or its last digits.")],
+    identifier: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="The job, as a whole id or its last digits.", autocompletion=complete_jobs),
+    ],
     tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Its tasks that are not to be run.")],
 ) -> int:
     """Have tasks of a job that goes on not be run: they count as done, and what follows them goes on.
@@ -27,23 +26,12 @@ async def skip(
 
     Example: `fasttrack skip 5f3a09c1 upload`
     """
-    from fasttrack.workflow.control import resolve_job, skip_task
-    from fasttrack.workflow.owner import local_caller
-
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> tuple[JobRecord, dict[str, Skipped]]:
-            record = await resolve_job(db, bench.project, identifier)
-            caller = await local_caller(db, bench.by)
-            done = {t: await skip_task(db, caller, bench.project, record.id, t) for t in dict.fromkeys(tasks)}
-            return record, done
-
-        record, done = await bench.database.run(work)
-        await bench.doorbell.ring({job for skipped in done.values() for job in skipped.look_at})
+    async with call.store() as store:
+        job, skipped = await store.jobs.skip(identifier, tasks)
     if call.out.as_json:
-        told = [{"name": t, "id": str(x.instance_id), "state_before": x.before} for t, x in done.items()]
-        call.out.document({"job": {"id": str(record.id)}, "tasks": told})
+        told = [{"name": task.name, "id": str(task.id), "state_before": task.before} for task in skipped]
+        call.out.document({"job": {"id": str(job.id)}, "tasks": told})
         return OK
-    for task, skipped in done.items():
-        call.out.text(f"{task} of {record.pipeline} #{record.number} ({record.id}) is skipped; it was {skipped.before}")
+    for task in skipped:
+        call.out.text(f"{task.name} of {job.pipeline} #{job.number} ({job.id}) is skipped; it was {task.before}")
     return OK

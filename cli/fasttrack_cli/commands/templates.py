@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
 
 import typer
 
+from ..completion import complete_pipelines, complete_templates
 from ..exits import OK
 from ..invocation import Invocation
 
 if TYPE_CHECKING:
-    from fasttrack.db import Db
-    from fasttrack.domain.access import Caller
-    from fasttrack.workflow.templates import Template
+    from ..store import Template
 
-TEMPLATE = Annotated[str, typer.Argument(metavar="TEMPLATE", help="The template's name or id.", show_default=False)]
-PIPELINE = Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline's name.", show_default=False)]
+TEMPLATE = Annotated[
+    str,
+    typer.Argument(
+        metavar="TEMPLATE",
+        help="The template's name or id.",
+        show_default=False,
+        autocompletion=complete_templates,
+    ),
+]
+PIPELINE = Annotated[
+    str,
+    typer.Argument(
+        metavar="PIPELINE", help="The pipeline's name.", show_default=False, autocompletion=complete_pipelines
+    ),
+]
 
 
 async def templates(
@@ -31,17 +42,8 @@ async def templates(
     """
     if context.invoked_subcommand is not None:
         return OK
-    from fasttrack.db.windows import Window
-    from fasttrack.workflow.owner import local_caller
-    from fasttrack.workflow.templates import TemplateFilter, list_templates
-
-    async with call.opened() as bench:
-
-        async def read(db: Db) -> list[Template]:
-            caller = await local_caller(db, bench.by)
-            return (await list_templates(db, caller, TemplateFilter(search), Window(limit))).items
-
-        found = await bench.database.run(read)
+    async with call.store() as store:
+        found = await store.templates.page(limit=limit, search=search)
     if call.out.as_json:
         call.out.document({"templates": [_json(t) for t in found]})
     elif found:
@@ -57,16 +59,8 @@ async def show(call: Invocation, template: TEMPLATE) -> int:
 
     Example: `fasttrack templates show hello > hello.yaml`
     """
-    from fasttrack.workflow.owner import local_caller
-    from fasttrack.workflow.templates import read_template
-
-    async with call.opened() as bench:
-
-        async def read(db: Db) -> tuple[Template, str]:
-            found = await find(db, await local_caller(db, bench.by), template)
-            return found, await read_template(db, found)
-
-        found, text = await bench.database.run(read)
+    async with call.store() as store:
+        found, text = await store.templates.read(template)
     if call.out.as_json:
         call.out.document({"template": _json(found) | {"yaml": text}})
     else:
@@ -95,28 +89,17 @@ async def share(
     """
     from fasttrack.domain.catalog import TemplateScope
     from fasttrack.errors import InvalidInput
-    from fasttrack.workflow.owner import local_caller
-    from fasttrack.workflow.templates import share_template
-
-    from ..lookup import require_pipeline
 
     if scope not in set(TemplateScope):
         raise InvalidInput(f"a template is for one of {', '.join(TemplateScope)}, and {scope[:40]!r} is none")
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> Template:
-            caller = await local_caller(db, bench.by)
-            record = await require_pipeline(db, bench.project, pipeline)
-            return await share_template(
-                db, caller, record.id, TemplateScope(scope), version=version, name=name, description=description
-            )
-
-        made = await bench.database.run(work)
+    async with call.store() as store:
+        made = await store.templates.share(
+            pipeline, TemplateScope(scope), version=version, name=name, description=description
+        )
     if call.out.as_json:
         call.out.document({"template": _json(made)})
     else:
-        assert made.origin is not None
-        call.out.text(f"version {made.origin.version} of {pipeline} is the template {made.name}, for {made.scope}")
+        call.out.text(f"version {made.version} of {pipeline} is the template {made.name}, for {made.scope}")
     return OK
 
 
@@ -125,18 +108,8 @@ async def unshare(call: Invocation, pipeline: PIPELINE) -> int:
 
     Example: `fasttrack templates unshare train`
     """
-    from fasttrack.workflow.owner import local_caller
-    from fasttrack.workflow.templates import unshare_template
-
-    from ..lookup import require_pipeline
-
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> None:
-            caller = await local_caller(db, bench.by)
-            await unshare_template(db, caller, (await require_pipeline(db, bench.project, pipeline)).id)
-
-        await bench.database.run(work)
+    async with call.store() as store:
+        await store.templates.unshare(pipeline)
     call.out.document({"unshared": pipeline}) if call.out.as_json else call.out.text(f"{pipeline} is no template now")
     return OK
 
@@ -144,40 +117,18 @@ async def unshare(call: Invocation, pipeline: PIPELINE) -> int:
 COMMANDS = (("show", show), ("share", share), ("unshare", unshare))
 
 
-async def find(db: Db, caller: Caller, text: str) -> Template:
-    """The template of that name or id. :raises NotFound: there is none. :raises InvalidInput: several have the name."""
-    from fasttrack.db.windows import Window
-    from fasttrack.errors import InvalidInput, NotFound
-    from fasttrack.ids import TemplateId
-    from fasttrack.workflow.templates import TemplateFilter, list_templates, require_template
-
-    try:
-        return await require_template(db, caller, TemplateId(UUID(text)))
-    except ValueError:
-        pass
-    page = await list_templates(db, caller, TemplateFilter(text), Window(1000))
-    found = [t for t in page.items if t.name == text]
-    if not found:
-        raise NotFound(f"there is no template {text}; `fasttrack templates` lists those there are")
-    if len(found) > 1:
-        ids = ", ".join(str(t.id) for t in found[:10])
-        raise InvalidInput(f"several templates are named {text}; give the id of one: {ids}")
-    return found[0]
-
-
 def _by(template: Template) -> str:
-    return "FastTrack" if template.origin is None else template.origin.shared_by
+    return template.shared_by or "FastTrack"
 
 
 def _json(template: Template) -> dict[str, Any]:
-    origin = template.origin
     return {
         "id": template.id,
         "name": template.name,
         "description": template.description,
         "for": template.scope,
-        "is_shipped": origin is None,
-        "shared_by": None if origin is None else origin.shared_by,
-        "version": None if origin is None else origin.version,
+        "is_shipped": template.is_shipped,
+        "shared_by": template.shared_by,
+        "version": template.version,
         "created_at": template.created_at,
     }

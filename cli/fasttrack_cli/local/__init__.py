@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from fasttrack.settings import Settings
 
 from ..workbench import Workbench, is_scheduler_running, opened
+from .catalog import LocalCatalog
 from .jobs import LocalJobs
 from .logs import LocalLogs
+from .operations import LocalOperations
 from .pipelines import LocalPipelines
 from .projects import LocalLimits, LocalProjects, LocalRetentions, LocalSecrets
+from .resources import LocalResources
+from .templates import LocalTemplates
 
 __all__ = ["LocalStore", "local_store"]
 
@@ -29,6 +33,10 @@ class LocalStore:
     secrets: LocalSecrets
     retention: LocalRetentions
     logs: LocalLogs
+    catalog: LocalCatalog
+    templates: LocalTemplates
+    operations: LocalOperations
+    resources: LocalResources
 
     @property
     def is_scheduled(self) -> bool | None:
@@ -60,4 +68,8 @@ async def local_store(settings: Settings, *, any_project: bool = False) -> Async
             LocalSecrets(bench),
             LocalRetentions(bench),
             LocalLogs(bench),
+            LocalCatalog(bench),
+            LocalTemplates(bench),
+            LocalOperations(bench),
+            LocalResources(bench),
         )

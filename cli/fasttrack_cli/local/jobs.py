@@ -24,7 +24,7 @@ from fasttrack.workflow import control, writes
 from fasttrack.workflow.versions import CompiledVersions
 
 from ..lookup import require_pipeline
-from ..store import Board, Changed, FromFile, FromVersion, Job, Rerun, RunRequest, Start, Task, as_told
+from ..store import Board, Changed, FromFile, FromVersion, Job, Rerun, RunRequest, Skipped, Start, Task, as_told
 from ..workbench import Workbench
 from .following import LocalWatch
 from .starting import rerun_job, start_job
@@ -143,6 +143,18 @@ class LocalJobs:
         changed = await self._change(verb, texts, one, wholes)
         await self._bench.doorbell.ring([c.job.id for c in changed] + touched)
         return changed
+
+    async def skip(self, text: str, tasks: Sequence[str]) -> tuple[Job, list[Skipped]]:
+        """Have all of these tasks of the job not be run."""
+        bench = self._bench
+
+        async def work(db: Db) -> tuple[JobRecord, dict[str, control.Skipped]]:
+            record = await control.resolve_job(db, bench.project, text)
+            return record, await control.skip_tasks(db, await bench.caller(db), bench.project, record.id, tasks)
+
+        record, done = await bench.database.run(work)
+        await bench.doorbell.ring({job for skipped in done.values() for job in skipped.look_at})
+        return as_told(Job, record), [Skipped(x.instance_id, task, x.before) for task, x in done.items()]
 
     async def _change(
         self,

@@ -7,11 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..target import Target
+from .catalog import RemoteCatalog
 from .connection import Connection, connected
 from .jobs import RemoteJobs
 from .logs import RemoteLogs
+from .operations import RemoteOperations
 from .pipelines import RemotePipelines
-from .projects import RemoteLimits, RemoteProjects, RemoteRetentions, RemoteSecrets
+from .projects import RemoteLimits, RemoteProjects, RemoteSecrets
+from .resources import RemoteResources
+from .retention import RemoteRetentions
+from .templates import RemoteTemplates
 
 __all__ = ["RemoteStore", "remote_store"]
 
@@ -28,6 +33,10 @@ class RemoteStore:
     secrets: RemoteSecrets
     retention: RemoteRetentions
     logs: RemoteLogs
+    catalog: RemoteCatalog
+    templates: RemoteTemplates
+    operations: RemoteOperations
+    resources: RemoteResources
 
     @property
     def is_scheduled(self) -> bool | None:
@@ -47,7 +56,7 @@ async def remote_store(target: Target, say: Callable[[str], None]) -> AsyncItera
     :param say: tells a person what they would want to know about the server.
     """
     async with connected(target, say) as connection:
-        jobs = RemoteJobs(connection)
+        jobs, templates = RemoteJobs(connection), RemoteTemplates(connection)
         yield RemoteStore(
             connection,
             RemotePipelines(connection),
@@ -57,4 +66,8 @@ async def remote_store(target: Target, say: Callable[[str], None]) -> AsyncItera
             RemoteSecrets(connection),
             RemoteRetentions(connection),
             RemoteLogs(connection, jobs),
+            RemoteCatalog(connection, templates),
+            templates,
+            RemoteOperations(connection),
+            RemoteResources(connection),
         )

@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
-from fasttrack.domain.states import JobState
+from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.errors import Problem
-from fasttrack.ids import JobId
+from fasttrack.ids import InstanceId, JobId
 
 from ..store import Begun, Plan, Published, Version
 
@@ -78,6 +78,15 @@ class Changed:
 
     id: JobId
     state_before: JobState
+
+
+@dataclass(frozen=True)
+class TaskChanged:
+    """A task that something was asked of."""
+
+    id: InstanceId
+    name: str
+    state_before: InstanceState
 
 
 @dataclass(frozen=True)

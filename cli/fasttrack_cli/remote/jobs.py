@@ -6,18 +6,31 @@ import string
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
 from fasttrack.domain.events import FeedEvent
 from fasttrack.domain.states import JobState
 from fasttrack.errors import InvalidInput, NotFound
 from fasttrack.ids import JobId
 
-from ..store import Board, Changed, FromFile, FromVersion, Job, Rerun, RunRequest, Start, Task, Version, uuid_of
+from ..store import (
+    Board,
+    Changed,
+    FromFile,
+    FromVersion,
+    Job,
+    Rerun,
+    RunRequest,
+    Skipped,
+    Start,
+    Task,
+    Version,
+    uuid_of,
+)
 from . import answers
 from .answers import EventPage, Page, in_path
 from .connection import Connection
 from .following import RemoteWatch, as_feed_event
+from .keys import key_header
 
 _PAGE = 500
 _FEWEST_DIGITS, _ALL_DIGITS = 4, 32
@@ -114,7 +127,7 @@ class RemoteJobs:
                 body |= {"pipeline": origin.pipeline, "version": origin.number}
         query: dict[str, Any] = {"dry_run": "true" if dry_run else None, **self._connection.in_project}
         started = await self._connection.post(
-            "/runs", answers.Started, body, query=query, headers=_key_of(request, is_dry=dry_run)
+            "/runs", answers.Started, body, query=query, headers={} if dry_run else key_header(request.key)
         )
         return Start(
             name=started.name,
@@ -142,7 +155,7 @@ class RemoteJobs:
             answers.Rerun,
             body,
             query={"dry_run": "true" if dry_run else None},
-            headers=_key_of(request, is_dry=dry_run),
+            headers={} if dry_run else key_header(request.key),
         )
         return Rerun(done.plan, None if done.job is None else done.job.begun(is_ours=request.key is None))
 
@@ -157,6 +170,13 @@ class RemoteJobs:
     async def resume(self, texts: Sequence[str], pipelines: Sequence[str]) -> list[Changed]:
         """Have all go on, or none."""
         return await self._change("/jobs/resume", texts, {"pipelines": list(pipelines)})
+
+    async def skip(self, text: str, tasks: Sequence[str]) -> tuple[Job, list[Skipped]]:
+        """Have all of these tasks of the job not be run, or none."""
+        job = await self.find(text)
+        body = {"tasks": list(dict.fromkeys(tasks))}
+        done = await self._connection.post(f"/jobs/{job.id}/skip", list[answers.TaskChanged], body)
+        return job, [Skipped(task.id, task.name, task.state_before) for task in done]
 
     async def _change(self, path: str, texts: Sequence[str], more: dict[str, Any]) -> list[Changed]:
         found = {job.id: job for job in [await self.find(text) for text in texts]}
@@ -173,16 +193,6 @@ class RemoteJobs:
         path = f"/pipelines/{in_path(started.name)}/versions/{started.version.number}"
         version = await self._connection.get(path, Version, **self._connection.in_project)
         return spec.compile_document(spec.document_from_json(version.spec))
-
-
-def _key_of(request: RunRequest, *, is_dry: bool) -> dict[str, str]:
-    """The idempotency key to send: one of our own where none is given, so that the request can be sent twice."""
-    if is_dry:
-        return {}
-    key = request.key if request.key is not None else f"cli-{uuid4()}"
-    if not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and key.strip() == key):
-        raise InvalidInput("against a server, an idempotency key has 1 to 255 visible ASCII characters")
-    return {"Idempotency-Key": key}
 
 
 def _text_of(origin: FromFile) -> str:

@@ -10,6 +10,7 @@ from fasttrack.errors import Conflict
 from ..store import Pipeline, Published, Version
 from .answers import Page, PublishedFile, in_path
 from .connection import Connection
+from .losses import Loss
 
 _PAGE = 500
 
@@ -66,12 +67,7 @@ class RemotePipelines:
         headers = {"Content-Type": "application/yaml", "Accept": "application/json"}
         if expect is not None:
             headers |= {"If-None-Match": "*"} if expect == 0 else {"If-Match": f'"v{expect}"'}
-        lost = False
-
-        def was_lost() -> None:
-            nonlocal lost
-            lost = True
-
+        lost = Loss()
         try:
             answer = await self._connection.call(
                 "POST",
@@ -79,10 +75,10 @@ class RemotePipelines:
                 query={"message": message or None, **self._connection.in_project},
                 content=text,
                 headers=headers,
-                was_lost=was_lost,
+                was_lost=lost.note,
             )
         except Conflict:
-            ours = await self._published_before(text, (expect or 0) + 1) if lost else None
+            ours = await self._published_before(text, (expect or 0) + 1) if lost.is_possible else None
             if ours is None:
                 raise
             return ours

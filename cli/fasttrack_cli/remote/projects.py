@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Sequence
 
 from fasttrack.domain.admission import require_limit
 
 from ..store import Limit, Secret
-from ..target import NotServed
 from .answers import Named, Page, in_path
 from .connection import Connection
-
-if TYPE_CHECKING:
-    from fasttrack.domain.retention import Kind, Retention
 
 _PAGE = 500
 
@@ -75,25 +70,3 @@ class RemoteSecrets:
     async def delete(self, name: str) -> None:
         """Forget a secret."""
         await self._connection.call("DELETE", f"/secrets/{in_path(name)}", query=self._connection.in_project)
-
-
-class RemoteRetentions:
-    """Of one project."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def read(self) -> tuple[Retention, frozenset[Kind]]:
-        """What holds now."""
-        self._refuse()
-
-    async def change(self, changes: Mapping[Kind, str | int]) -> tuple[Retention, frozenset[Kind]]:
-        """Give the project figures of its own."""
-        self._refuse()
-
-    async def reset(self) -> tuple[Retention, frozenset[Kind]]:
-        """Have the settings alone say."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise NotServed("retention")

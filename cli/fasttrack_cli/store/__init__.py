@@ -5,6 +5,15 @@ errors of `fasttrack.errors`, and changes nothing when it does.
 """
 
 from .board import Board, TaskView, Viewer, task_view
+from .catalog import (
+    MOST_TEMPLATES,
+    NewPipeline,
+    Operation,
+    OperationText,
+    StoredOperation,
+    Template,
+    only_template,
+)
 from .contract import Jobs, Limits, Logs, Pipelines, Projects, Retentions, Secrets, Store, Watch
 from .values import (
     Begun,
@@ -20,6 +29,7 @@ from .values import (
     Rerun,
     RunRequest,
     Secret,
+    Skipped,
     Start,
     Task,
     Version,
@@ -28,6 +38,7 @@ from .values import (
 )
 
 __all__ = [
+    "MOST_TEMPLATES",
     "Begun",
     "Board",
     "Changed",
@@ -39,6 +50,9 @@ __all__ = [
     "Limits",
     "LogWriter",
     "Logs",
+    "NewPipeline",
+    "Operation",
+    "OperationText",
     "Pipeline",
     "Pipelines",
     "Plan",
@@ -49,14 +63,18 @@ __all__ = [
     "RunRequest",
     "Secret",
     "Secrets",
+    "Skipped",
     "Start",
     "Store",
+    "StoredOperation",
     "Task",
     "TaskView",
+    "Template",
     "Version",
     "Viewer",
     "Watch",
     "as_told",
+    "only_template",
     "task_view",
     "uuid_of",
 ]

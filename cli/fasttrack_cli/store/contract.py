@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
+from .catalog import CatalogStore
 from .values import (
     Changed,
     FromFile,
@@ -18,6 +19,7 @@ from .values import (
     Rerun,
     RunRequest,
     Secret,
+    Skipped,
     Start,
     Task,
     Version,
@@ -120,6 +122,12 @@ class Jobs(Protocol):
     async def resume(self, texts: Sequence[str], pipelines: Sequence[str]) -> list[Changed]:
         """Have all of these jobs and pipelines go on. Idempotent."""
 
+    async def skip(self, text: str, tasks: Sequence[str]) -> tuple[Job, list[Skipped]]:
+        """Have all of these tasks of the job not be run. Idempotent.
+
+        :raises NotFound: no such job or task. :raises Conflict: one of them has a session, or is over.
+        """
+
 
 class Projects(Protocol):
     """What pipelines, jobs and secrets belong to."""
@@ -190,7 +198,7 @@ class Logs(Protocol):
         """
 
 
-class Store(Protocol):
+class Store(CatalogStore, Protocol):
     """Everything that commands work on, for the time of one command."""
 
     @property

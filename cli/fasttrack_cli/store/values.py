@@ -195,6 +195,15 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A task that is not to be run, with its state when that was asked."""
+
+    id: InstanceId
+    name: str
+    before: InstanceState
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A limit with what is used of it."""
 

@@ -49,6 +49,7 @@ def create_app(settings: Settings, *, given: parts.Parts | None = None) -> FastA
         redirect_slashes=False,
         telemetry=_NO_TELEMETRY,
     )
+    app.state.examine = graphql.examiner(settings)
     add_handlers(app)
     for router in (*rest.ROUTERS, *graphql.routers(settings)):
         app.include_router(router)

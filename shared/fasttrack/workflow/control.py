@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -162,6 +163,13 @@ async def skip_task(db: Db, caller: Caller, project: ProjectId, job: JobId, task
             db, caller, "task.skip", object_kind="job", object_id=job, project=project, before=before, after=after
         )
     return skipped
+
+
+async def skip_tasks(
+    db: Db, caller: Caller, project: ProjectId, job: JobId, tasks: Iterable[str]
+) -> dict[str, Skipped]:
+    """`skip_task` for each of these tasks, once each, by name: for all, or with its error for none. Needs a transaction."""
+    return {task: await skip_task(db, caller, project, job, task) for task in dict.fromkeys(tasks)}
 
 
 async def pause_pipeline(db: Db, project: ProjectId, name: str) -> list[JobId]:

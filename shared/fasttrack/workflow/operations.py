@@ -16,6 +16,7 @@ from .audit import record
 MOST_STORED = 1000
 """Operations of one project, and of those for every project."""
 MOST_CHARACTERS = 64 * 1024
+_MISSING = "there is no such stored operation"
 
 
 def hash_of(text: str) -> bytes:
@@ -36,7 +37,7 @@ async def store_operation(
     :raises Conflict: there are as many as may be.
     :raises NotFound: the project is not the caller's to see. :raises Forbidden: it is, but not to manage.
     """
-    _require(caller, project)
+    require_manager(caller, project)
     if not 0 < len(name.strip()) <= 200 or not name.isprintable():
         raise InvalidInput("the name of an operation has 1 to 200 printable characters")
     if not 0 < len(text) <= MOST_CHARACTERS or "\0" in text:
@@ -68,21 +69,38 @@ async def list_operations(db: Db, caller: Caller, project: ProjectId | None, win
     return await stored.list_operations(db, project, window)
 
 
+async def require_operation(db: Db, caller: Caller, project: ProjectId | None, hash_: bytes) -> StoredOperation:
+    """The one of that hash in a project, or of those for every project (`None`). Needs `read` in the project.
+
+    :raises NotFound: there is none there, or the project is not the caller's to see.
+    """
+    if project is not None:
+        caller.require(Permission.READ, project)
+    found = await stored.find_operation(db, project, hash_)
+    if found is None:
+        raise NotFound(_MISSING)
+    return found
+
+
 async def remove_operation(db: Db, caller: Caller, project: ProjectId | None, hash_: bytes) -> StoredOperation:
     """Forget an operation: within five seconds nobody may run it by its hash. Needs `manage`.
 
     :raises NotFound: there is none there, or the project is not the caller's to see.
     :raises Forbidden: it is, but not to manage.
     """
-    _require(caller, project)
+    require_manager(caller, project)
     found = await stored.find_operation(db, project, hash_)
     if found is None or not await stored.delete_operations(db, [found.id]):
-        raise NotFound("there is no such stored operation")
+        raise NotFound(_MISSING)
     await _record(db, caller, "operation.remove", found, before=_facts(found))
     return found
 
 
-def _require(caller: Caller, project: ProjectId | None) -> None:
+def require_manager(caller: Caller, project: ProjectId | None) -> None:
+    """Pass if they may store and remove operations there; `None` is every project.
+
+    :raises NotFound: the project is not the caller's to see. :raises Forbidden: it is, but not to manage.
+    """
     if project is None:
         caller.require_everywhere(Permission.MANAGE)
     else:

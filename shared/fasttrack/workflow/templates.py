@@ -146,7 +146,8 @@ async def share_template(
         by=caller.name,
     )
     after = (await load_templates_of(db, [pipeline]))[pipeline]
-    await _record(db, caller, "template.share", after, before, after)
+    if after != before:
+        await _record(db, caller, "template.share", after, before, after)
     return of_stored(after)
 
 

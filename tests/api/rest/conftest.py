@@ -23,6 +23,7 @@ YAML = {"Content-Type": "application/yaml"}
 TABLES = (
     "project", "pipeline", "pipeline_version", "pipeline_draft", "job", "task_instance", "attempt", "event", "secret", "idempotency",
     "concurrency_limit", "account", "member", "domain_admin", "token", "template", "former_name", "idempotent_answer",
+    "stored_operation",
 )  # fmt: skip
 
 

@@ -86,6 +86,13 @@ async def test_every_write_leaves_an_entry(
     await do("POST", "/jobs/cancel", json={"jobs": [names["job"]]})
     names |= {"task": "a", "job": (await do("POST", "/pipelines/{pipeline}/runs"))["id"]}
     await do("POST", "/jobs/{job}/tasks/{task}/skip")
+    names["job"] = (await do("POST", "/pipelines/{pipeline}/runs"))["id"]
+    await do("POST", "/jobs/{job}/skip", json={"tasks": ["a"]})
+    await do("PATCH", "/retention", json={"logs": 7})
+    await do("DELETE", "/retention")
+    [made] = await do("POST", "/operations", json={"operations": [{"text": "{ viewer { name } }"}]})
+    names["sha256"] = made["operation"]["sha256"]
+    await do("DELETE", "/operations/{sha256}")
     names |= {"scope": "pool", "name": "GPU"}
     for path in ("/limits/project", "/limits/{scope}/{name}"):
         await do("PUT", path, json={"slots": 3})

@@ -144,7 +144,15 @@ async def test_of_several_archived_pipelines_of_one_name_the_id_is_asked_for(cli
         await client.post("/api/v1/pipelines/a/archive")
     body = problem_of(await client.post("/api/v1/pipelines/a/unarchive"), 422, "INVALID_INPUT")
     assert all(identifier in body["detail"] for identifier in ids)
+    any_state = {"archived": True}
+    body = problem_of(await client.get("/api/v1/pipelines/a", params=any_state), 422, "INVALID_INPUT")
+    assert all(identifier in body["detail"] for identifier in ids)
+    problem_of(await client.get("/api/v1/pipelines/a"), 404, "NOT_FOUND")
+    problem_of(await client.get("/api/v1/pipelines/b", params=any_state), 404, "NOT_FOUND")
     assert (await client.post(f"/api/v1/pipelines/{ids[0]}/unarchive")).json()["id"] == ids[0]
+    assert (await client.get("/api/v1/pipelines/a", params=any_state)).json()["id"] == ids[0], "the live one"
+    await client.delete(f"/api/v1/pipelines/{ids[0]}", params={"confirm": "a"})
+    assert (await client.get("/api/v1/pipelines/a", params=any_state)).json()["id"] == ids[1], "the archived one"
 
 
 async def test_templates_are_listed_read_offered_and_withdrawn(client: httpx.AsyncClient) -> None:

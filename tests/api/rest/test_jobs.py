@@ -126,6 +126,32 @@ async def test_a_run_has_something_otherwise_and_a_rerun_keeps_it(client: httpx.
     assert await contents(engine.database) == kept
 
 
+async def test_tasks_are_skipped_all_or_none(client: httpx.AsyncClient, database: Database, project: ProjectId) -> None:
+    await put(client, text=a_file({"a": "", "b": "a", "c": "b"}))
+    job = (await run(client)).json()["id"]
+    before = await contents(database)
+    for tasks, status, code in (
+        (["a", "z"], 404, "NOT_FOUND"),
+        ([], 422, "INVALID_INPUT"),
+        (["a"] * 101, 422, "INVALID_INPUT"),
+        ([""], 422, "INVALID_INPUT"),
+        ("a", 422, "INVALID_INPUT"),
+    ):
+        problem_of(await client.post(f"/api/v1/jobs/{job}/skip", json={"tasks": tasks}), status, code)
+    assert await contents(database) == before
+    done = await client.post(f"/api/v1/jobs/{job}/skip", json={"tasks": ["b", "a", "b"]})
+    told = [(t["name"], t["state_before"], t["job_id"]) for t in done.json()]
+    assert told == [("b", "PENDING", job), ("a", "READY", job)]
+    again = await client.post(f"/api/v1/jobs/{job}/skip", json={"tasks": ["a", "b"]})
+    assert [(t["name"], t["state_before"]) for t in again.json()] == [("a", "SKIPPED"), ("b", "SKIPPED")]
+    tasks = (await client.get(f"/api/v1/jobs/{job}/tasks")).json()["items"]
+    assert [t["state"] for t in tasks] == ["SKIPPED", "SKIPPED", "READY"]
+    async with database.transaction() as db:
+        assert await db.value("SELECT count(*) FROM audit_entry WHERE action = 'task.skip'") == 2
+    await client.post(f"/api/v1/jobs/{job}/cancel")
+    problem_of(await client.post(f"/api/v1/jobs/{job}/skip", json={"tasks": ["a", "c"]}), 409, "CONFLICT")
+
+
 async def test_a_task_is_skipped_once_and_the_audit_log_tells_it(client: httpx.AsyncClient, engine: Engine) -> None:
     await put(client, text=a_file({"a": "", "b": "a"}))
     job = (await run(client)).json()["id"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode, parse, validate
@@ -16,6 +15,7 @@ from fasttrack.ids import ProjectId
 from fasttrack.workflow.operations import hash_of
 
 from ..auth import StoredOnly
+from ..examining import Examined
 from ..parts import Parts
 from .context import Context
 from .measuring import Limits, measure
@@ -109,16 +109,6 @@ def _hash_in(extensions: Mapping[str, Any]) -> bytes | None:
     if len(key) != 32:
         raise InvalidInput("a stored operation is asked for by SHA-256 of its text: 64 digits from 0 to f")
     return key
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """What is known of a text before it is run."""
-
-    operations: tuple[str, ...]
-    """The names of its operations; empty for one without."""
-    cost: int
-    """Of the dearest one, without variables."""
 
 
 def examine(text: str, schema: GraphQLSchema, limits: Limits) -> Examined:

@@ -22,7 +22,7 @@ from fasttrack.workflow import control, writes
 from fasttrack.workflow.rerun import FAILURE, WHOLE, RerunPlan, plan_rerun
 from fasttrack.workflow.submit import Submitted
 
-from . import models
+from . import models, start_models
 from .reach import AJob, AnId, ATask, Call, InProject, Limited, OfCaller, the_job, the_pipeline, the_project
 from .routing import Route
 
@@ -123,6 +123,25 @@ async def skip_task(call: OfCaller, job: AJob, task: ATask) -> models.TaskChange
     job_id, skipped = await call.parts.database.run(work)
     await call.parts.doorbell.ring(skipped.look_at)
     return models.TaskChanged(id=skipped.instance_id, job_id=job_id, name=task, state_before=skipped.before)
+
+
+@router.post("/{job}/skip", summary="Skip tasks")
+async def skip_tasks(call: OfCaller, job: AJob, given: start_models.TasksBody) -> list[models.TaskChanged]:
+    """Have all these tasks of a job that goes on not be run, or, when one of them is refused, none.
+
+    Each is skipped as by itself; may be repeated. They are told in the order in which they were named.
+    """
+
+    async def work(db: Db) -> tuple[UUID, dict[str, control.Skipped]]:
+        project, found = await the_job(db, call, job, Permission.RUN)
+        return found.id, await control.skip_tasks(db, call.caller, project, found.id, given.tasks)
+
+    job_id, done = await call.parts.database.run(work)
+    await call.parts.doorbell.ring({touched for skipped in done.values() for touched in skipped.look_at})
+    return [
+        models.TaskChanged(id=skipped.instance_id, job_id=job_id, name=name, state_before=skipped.before)
+        for name, skipped in done.items()
+    ]
 
 
 @router.post("/{job}/cancel", summary="Cancel a job")

@@ -25,7 +25,7 @@ from fasttrack.workflow.publish import Published, require_version_of
 
 from ..problems import PreconditionFailed
 from . import models
-from .reach import APipeline, Call, InProject, Limited, OfCaller, the_pipeline, the_project
+from .reach import APipeline, Call, InProject, Limited, OfCaller, the_pipeline, the_pipeline_in_any_state, the_project
 from .routing import Route
 
 router = APIRouter(prefix="/api/v1/pipelines", tags=["pipelines"], route_class=Route)
@@ -71,7 +71,14 @@ async def list_pipelines(
 
 @router.get("/{pipeline}", summary="Read a pipeline", response_model=models.Pipeline, responses=_EITHER)
 async def read_pipeline(
-    call: OfCaller, request: Request, response: Response, pipeline: APipeline, project: InProject = None
+    call: OfCaller,
+    request: Request,
+    response: Response,
+    pipeline: APipeline,
+    project: InProject = None,
+    archived: Annotated[
+        bool, Query(description="By its name also one that is archived, when no live one has the name.")
+    ] = False,
 ) -> models.Pipeline | Response:
     """The pipeline as JSON, or its newest version as YAML, as `Accept` asks.
 
@@ -79,7 +86,10 @@ async def read_pipeline(
     """
     as_yaml = _wants_yaml(request)
     async with call.parts.database.transaction() as db:
-        _, found = await the_pipeline(db, call, pipeline, project)
+        if archived:
+            found = await the_pipeline_in_any_state(db, call, pipeline, project)
+        else:
+            _, found = await the_pipeline(db, call, pipeline, project)
         version = await require_version_of(db, found, None) if as_yaml else None
     if version is not None:
         return _yaml(version)

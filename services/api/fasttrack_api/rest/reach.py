@@ -132,7 +132,7 @@ async def the_pipeline_in_any_state(db: Db, call: Call, what: str, project: str 
     _, found = await _pipelines(db, call, what, project)
     if len(found) > 1:
         ids = ", ".join(str(p.id) for p in found)
-        raise InvalidInput(f"several archived pipelines were named {what[:80]!r}; use the id of one: {ids}")
+        raise InvalidInput(f"several archived pipelines were named {what[:80]}; give the id of one: {ids}")
     return found[0]
 
 

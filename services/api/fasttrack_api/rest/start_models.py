@@ -50,6 +50,13 @@ class JobsBody(BaseModel):
     jobs: list[UUID] = Field(min_length=1, max_length=100, description="Their ids.")
 
 
+class TasksBody(BaseModel):
+    """Some tasks of a job."""
+
+    model_config = body(tasks=["upload"])
+    tasks: list[Name] = Field(min_length=1, max_length=100, description="Their names.")
+
+
 class ResumeManyBody(BaseModel):
     """Some jobs and pipelines."""
 

@@ -90,8 +90,9 @@ class OperationWrites:
                 found = examine(text, info._raw_info.schema, Limits.of(context.parts.settings))
             except InvalidInput as error:
                 raise BadInput("text", error.message) from None
-            name = input.name or ", ".join(found.operations)[:200] or "query"
-            stored, is_new = await store_operation(db, context.caller, project, name=name, text=text)
+            stored, is_new = await store_operation(
+                db, context.caller, project, name=input.name or found.name, text=text
+            )
             return StoredOperation.of(stored), is_new, found.cost
 
         done, errors = await tried(lambda: context.writing(work))
