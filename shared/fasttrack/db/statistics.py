@@ -59,29 +59,37 @@ class TaskTimes:
 
 
 async def count_jobs_ended(
-    db: Db, project: ProjectId, *, start: datetime, end: datetime, bucket: timedelta, pipeline: PipelineId | None = None
-) -> dict[datetime, JobsEnded]:
-    """By the start of their bucket, the jobs that ended from `start` on and before `end`; empty buckets are left out.
-
-    :param start: of the first bucket; the others follow from it.
-    """
-    values: list[object] = [project, start, end, bucket]
+    db: Db,
+    project: ProjectId,
+    starts: Sequence[datetime],
+    *,
+    length: timedelta,
+    end: datetime,
+    pipeline: PipelineId | None = None,
+) -> list[JobsEnded]:
+    """For each of `starts`, the jobs that ended from then on, less than `length` later and before `end`; all in order."""
     of_pipeline = "" if pipeline is None else "AND pipeline_id = $5"
+    # A range of the index per bucket: jobs come sorted by bucket, and each bucket's durations are few enough to sort in
+    # memory. Grouped over the whole span instead, the planner takes the table and sorts all of it on disk.
     rows = await db.rows(
-        f"""SELECT date_bin($4::interval, ended_at, $2::timestamptz) AS start,
-                   count(*) FILTER (WHERE state = 'SUCCEEDED')::int AS succeeded,
-                   count(*) FILTER (WHERE state = 'FAILED')::int AS failed,
-                   count(*) FILTER (WHERE state = 'CANCELLED')::int AS cancelled,
-                   {_spread("started_at", "ended_at")} FILTER (WHERE started_at IS NOT NULL) AS run,
-                   {_spread("created_at", "started_at")} FILTER (WHERE started_at IS NOT NULL) AS waited
-            -- The index has all of this; that `ended_at` is not null is said as its predicate says it.
-            FROM job WHERE ended_at IS NOT NULL AND project_id = $1 AND ended_at >= $2 AND ended_at < $3 {of_pipeline}
-              AND pipeline_id <> ALL (ARRAY(SELECT id FROM pipeline WHERE project_id = $1 AND deleted_at IS NOT NULL))
-            GROUP BY 1 ORDER BY 1""",
-        *values,
+        f"""SELECT b.start, e.* FROM unnest($2::timestamptz[]) AS b(start) CROSS JOIN LATERAL (
+              SELECT count(*) FILTER (WHERE state = 'SUCCEEDED')::int AS succeeded,
+                     count(*) FILTER (WHERE state = 'FAILED')::int AS failed,
+                     count(*) FILTER (WHERE state = 'CANCELLED')::int AS cancelled,
+                     {_spread("started_at", "ended_at")} FILTER (WHERE started_at IS NOT NULL) AS run,
+                     {_spread("created_at", "started_at")} FILTER (WHERE started_at IS NOT NULL) AS waited
+              -- The index has all of this; that `ended_at` is not null is said as its predicate says it.
+              FROM job WHERE ended_at IS NOT NULL AND project_id = $1
+                AND ended_at >= b.start AND ended_at < least(b.start + $3::interval, $4::timestamptz) {of_pipeline}
+                AND pipeline_id <> ALL (ARRAY(SELECT id FROM pipeline WHERE project_id = $1 AND deleted_at IS NOT NULL))
+            ) AS e ORDER BY b.start""",
+        project,
+        list(starts),
+        length,
+        end,
         *(() if pipeline is None else (pipeline,)),
     )
-    return {r["start"]: JobsEnded(**{**r, "run": Spread.of(r["run"]), "waited": Spread.of(r["waited"])}) for r in rows}
+    return [JobsEnded(**{**r, "run": Spread.of(r["run"]), "waited": Spread.of(r["waited"])}) for r in rows]
 
 
 async def read_task_times(db: Db, pipeline: PipelineId, *, jobs: int, most_instances: int) -> list[TaskTimes]:

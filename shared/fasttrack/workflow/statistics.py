@@ -68,9 +68,8 @@ async def job_statistics(
         raise InvalidInput(
             f"that is {count} buckets, and at most {MOST_BUCKETS} are shown; ask for a shorter span, or for longer buckets"
         )
-    found = await count_jobs_ended(db, project, start=first, end=until, bucket=bucket.length, pipeline=pipeline)
     starts = [first + n * bucket.length for n in range(count)]
-    return [found.get(at) or JobsEnded(at) for at in starts]
+    return await count_jobs_ended(db, project, starts, length=bucket.length, end=until, pipeline=pipeline)
 
 
 async def task_durations(db: Db, pipeline: PipelineId, *, jobs: int) -> list[TaskTimes]:
