@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
@@ -23,6 +24,7 @@ from fasttrack.db.projects import ensure_project
 from fasttrack.domain.states import JobState
 from fasttrack.ids import JobId, ProjectId
 from fasttrack.workflow.publish import publish
+from fasttrack.workflow.statistics import sum_up_days
 
 from .graphs import layers, pipeline
 from .ground import Ground, connected
@@ -36,16 +38,26 @@ _SAMPLES = 40
 _JOBS = """
 INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, params, priority, submitted_by, site, seq, tasks,
                  open_tasks, failed_tasks, cancelled_tasks, created_at, started_at, ended_at, next_reconcile_at)
-SELECT uuidv7(make_interval(secs => n - 1000000)), $3, v.pipeline_id, v.id, n, s.state, '{}', 0, 'bench', 'simulated',
-       $4 * 3, $4, (s.state = 'RUNNING')::int, (s.state = 'FAILED')::int, 0, t.at, t.at,
-       CASE WHEN s.state <> 'RUNNING' THEN t.at + interval '1 minute' END,
+SELECT uuidv7(t.ago), $3, v.pipeline_id, v.id, n, s.state, '{}', 0, 'bench', 'simulated',
+       $4 * 3, $4, (s.state = 'RUNNING')::int, (s.state = 'FAILED')::int, 0, now() + t.ago, now() + t.ago + t.waited,
+       CASE WHEN s.state <> 'RUNNING' THEN now() + t.ago + t.waited + t.ran END,
        CASE WHEN s.state = 'RUNNING' THEN now() + interval '1 day' END
 FROM generate_series($1::int, $2::int) AS n
-     CROSS JOIN LATERAL (SELECT now() + make_interval(secs => n - 1000000) AS at) AS t
+     CROSS JOIN LATERAL (SELECT make_interval(secs => (n - $6::int) * $7::float8) AS ago,
+                                make_interval(secs => (hashint4(n) & 1023) / 500.0) AS waited,
+                                make_interval(secs => (hashint4(-n) & 65535) / 500.0) AS ran) AS t
      CROSS JOIN LATERAL (SELECT CASE WHEN n % 200 = 0 THEN 'RUNNING' WHEN n % 19 = 0 THEN 'FAILED'
                                      ELSE 'SUCCEEDED' END AS state) AS s
-     JOIN (SELECT id, pipeline_id, row_number() OVER (ORDER BY id) - 1 AS place FROM pipeline_version) AS v
+     JOIN (SELECT v.id, v.pipeline_id, row_number() OVER (ORDER BY v.id) - 1 AS place
+           FROM pipeline_version v JOIN pipeline p ON p.id = v.pipeline_id WHERE p.project_id = $3) AS v
        ON v.place = n % $5::int"""
+_AUDIT = """
+INSERT INTO audit_entry (id, at, account_id, account_name, origin, action, project_id, object_kind, object_id, outcome)
+SELECT uuidv7(make_interval(secs => n - 1000000)), now(), $3, 'bench', 'command line', a.noun || '.' || a.verb, $3, a.noun,
+       'o' || n, 'done'
+FROM generate_series($1::int, $2::int) AS n
+     CROSS JOIN LATERAL (SELECT CASE WHEN n % 20 = 0 THEN 'secret' ELSE 'pipeline' END AS noun,
+                                CASE WHEN n % 20 = 0 THEN 'set' ELSE 'run' END AS verb) AS a"""
 _INSTANCES = """
 INSERT INTO task_instance (id, job_id, index, name, state, unmet, attempt, exit_code, ready_at, started_at, ended_at)
 SELECT uuidv7(make_interval(secs => j.number - 1000000)), j.id, g, 't' || g, s.state, 0, 1, 0, j.created_at, j.created_at,
@@ -53,20 +65,20 @@ SELECT uuidv7(make_interval(secs => j.number - 1000000)), j.id, g, 't' || g, s.s
 FROM job j CROSS JOIN generate_series(0, $3::int - 1) AS g
      CROSS JOIN LATERAL (SELECT CASE WHEN g = $3::int - 1 THEN j.state ELSE 'SUCCEEDED' END AS state,
                                 coalesce(j.ended_at, j.created_at) AS ended_at) AS s
-WHERE j.number BETWEEN $1 AND $2"""
+WHERE j.tasks > 1 AND j.number BETWEEN $1 AND $2"""
 _ATTEMPTS = """
 INSERT INTO attempt (instance_id, number, job_id, state, session_id, exit_code, opened_at, fence_until, running_at, ended_at)
 SELECT i.id, 1, i.job_id, i.state, 'session-' || i.id, 0, i.started_at, i.started_at, i.started_at, i.ended_at
-FROM task_instance i JOIN job j ON j.id = i.job_id WHERE j.number BETWEEN $1 AND $2"""
+FROM task_instance i JOIN job j ON j.id = i.job_id WHERE j.tasks > 1 AND j.number BETWEEN $1 AND $2"""
 _EVENTS = """
 INSERT INTO event (job_id, seq, at, kind, task, payload)
 SELECT j.id, k, j.created_at, 'task.running', (k - 1) / 3,
        '{"from": "STARTING", "to": "RUNNING"}'
-FROM job j CROSS JOIN generate_series(1, $3::int * 3) AS k WHERE j.number BETWEEN $1 AND $2"""
+FROM job j CROSS JOIN generate_series(1, $3::int * 3) AS k WHERE j.tasks > 1 AND j.number BETWEEN $1 AND $2"""
 _RANGES = """
 INSERT INTO feed_range (pos, project_id, job_id, seq, events)
 SELECT (j.number - 1) * $3::bigint * 3 + k * 6, j.project_id, j.id, k * 6 - 5, 6
-FROM job j CROSS JOIN generate_series(1, $3::int / 2) AS k WHERE j.number BETWEEN $1 AND $2"""
+FROM job j CROSS JOIN generate_series(1, $3::int / 2) AS k WHERE j.tasks > 1 AND j.number BETWEEN $1 AND $2"""
 
 
 @dataclass
@@ -97,14 +109,31 @@ class Store:
         first, last = len(self.stored.jobs) + 1, instances // TASKS
         if first <= last:
             async with self.filler.transaction():
-                await self.filler.execute(_JOBS, first, last, self.stored.project, TASKS, _PIPELINES)
+                await self.filler.execute(_JOBS, first, last, self.stored.project, TASKS, _PIPELINES, 1_000_000, 1.0)
+                await self.filler.execute(_AUDIT, first, last, self.stored.project)
                 await self.filler.execute(_INSTANCES, first, last, TASKS)
                 await self.filler.execute(_ATTEMPTS, first, last)
                 await self.filler.execute(_EVENTS, first, last, TASKS)
                 await self.filler.execute(_RANGES, first, last, TASKS)
                 await self.filler.execute("UPDATE feed_head SET pos = $1", last * TASKS * 3)
-            await self.filler.execute("VACUUM ANALYZE")  # as autovacuum does in the course of time
-        self.stored.jobs = [JobId(r["id"]) for r in await self.filler.fetch("SELECT id FROM job ORDER BY id")]
+            await self._settle(self.stored.project)
+        found = await self.filler.fetch("SELECT id FROM job WHERE project_id = $1 ORDER BY id", self.stored.project)
+        self.stored.jobs = [JobId(r["id"]) for r in found]
+
+    async def crowd(self, jobs: int) -> None:
+        """Add another project, called `busy`, with so many jobs of one task in a month."""
+        project = (await _prepared(self.database, "busy")).project
+        apart = timedelta(days=30).total_seconds() / jobs
+        await self.filler.execute(_JOBS, 1, jobs, project, 1, _PIPELINES, jobs, apart)
+        await self._settle(project)
+
+    async def _settle(self, project: ProjectId) -> None:
+        """What autovacuum and the scheduler's pruner do in the course of time."""
+        await self.filler.execute("DELETE FROM job_day WHERE project_id = $1", project)
+        now = datetime.now(UTC)
+        while await self.database.run(lambda db: sum_up_days(db, project, now=now)):
+            pass
+        await self.filler.execute("VACUUM ANALYZE")
 
 
 Question = Callable[[Db, Stored], Awaitable[object]]
@@ -117,8 +146,12 @@ async def _open(db: Db, stored: Stored) -> None:
     assert len(tasks) == TASKS
 
 
-def _jobs_in(state: JobState) -> Question:
-    return lambda db, s: list_jobs(db, s.project, limit=50, states=[state])
+def _jobs_in(state: JobState, limit: int = 50) -> Question:
+    return lambda db, s: list_jobs(db, s.project, limit=limit, states=[state])
+
+
+FEW = 5
+"""A page of what there are five of over the floor's rows: over many, the same question has the same answer's length."""
 
 
 def _place(stored: Stored) -> int:
@@ -129,9 +162,9 @@ QUESTIONS: dict[str, Question] = {
     "newest jobs, p95": lambda db, s: list_jobs(db, s.project, limit=50),
     "a later page of jobs, p95": lambda db, s: list_jobs(db, s.project, limit=50, before=s.job),
     "jobs of one pipeline, p95": lambda db, s: list_jobs(
-        db, s.project, limit=50, pipeline=s.chance.choice(s.versions).pipeline_id
+        db, s.project, limit=FEW, pipeline=s.chance.choice(s.versions).pipeline_id
     ),
-    "failed jobs, p95": _jobs_in(JobState.FAILED),
+    "failed jobs, p95": _jobs_in(JobState.FAILED, FEW),
     "running jobs, p95": _jobs_in(JobState.RUNNING),
     "jobs in a state that none is in, p95": _jobs_in(JobState.CANCELLED),
     "open a job with its 100 tasks, p95": _open,
@@ -164,9 +197,9 @@ async def lists(ground: Ground, rows: int, *, small: int = SMALL) -> Figures:
         return await _ask_all(made) | {f"floor:{name}": value for name, value in few.items()}
 
 
-async def _prepared(database: Database) -> Stored:
+async def _prepared(database: Database, name: str = "default") -> Stored:
     async def work(db: Db) -> Stored:
-        project = await ensure_project(db, "default")
+        project = await ensure_project(db, name)
         texts = [pipeline(f"stored-{number}", layers(10, TASKS // 10)) for number in range(_PIPELINES)]
         versions = [(await publish(db, project, text, by="bench")).version for text in texts]
         return Stored(project, versions, [], random.Random(7))

@@ -38,6 +38,7 @@ class Sizes:
     rows: int = 200_000
     few_rows: int = SMALL
     questions: int = 40
+    crowd: int = 100_000
     followers: int = 1000
     followed: int = 300
     told_to_many: int = 40
@@ -62,6 +63,7 @@ class Sizes:
             followed=5,
             told_to_many=4,
             questions=2,
+            crowd=500,
             window=200,
             window_seconds=1.5,
             idle_seconds=1.0,
@@ -204,7 +206,8 @@ async def _stored(stage: Stage, sizes: Sizes) -> Figures:
 
 
 async def _called(stage: Stage, sizes: Sizes) -> Figures:
-    return await calls.calls(stage.ground, sizes.rows, small=sizes.few_rows, samples=sizes.questions)
+    of = dict(small=sizes.few_rows, samples=sizes.questions, crowd=sizes.crowd)
+    return await calls.calls(stage.ground, sizes.rows, **of)
 
 
 async def _one(stage: Stage, sizes: Sizes) -> Figures:

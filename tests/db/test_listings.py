@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,9 @@ from uuid import UUID
 import pytest
 
 from fasttrack.db import Database, Db
+from fasttrack.db.audit import AuditFilter, list_audit_entries
 from fasttrack.db.deleted import list_deleted
+from fasttrack.db.jobs import list_jobs
 from fasttrack.db.listings import BY_AGE_DOWN, BY_NAME, JobFilter, list_jobs_of, list_pipelines_of
 from fasttrack.db.pipelines import list_pipelines
 from fasttrack.db.templates import list_stored_templates
@@ -72,25 +75,53 @@ class Explaining(Db):
         return []
 
 
+FAILED, NOT_DONE = (JobState.FAILED,), (JobState.FAILED, JobState.CANCELLED, JobState.PAUSED)
+
+
 @pytest.mark.parametrize(
-    ("wanted", "index"),
+    ("wanted", "indexes"),
     [
-        (JobFilter(), "ix_job_project"),
-        (JobFilter(states=(JobState.FAILED,)), "ix_job_over"),
-        (JobFilter(states=(JobState.RUNNING, JobState.PENDING)), "ix_job_open"),
-        (JobFilter(pipeline=PIPELINE), "ix_job_pipeline"),
-        (JobFilter(version=VERSION), "ix_job_version"),
-        (JobFilter(created_before=NOW - timedelta(days=900)), "Index Scan"),  # by id, which is ordered by time
+        (JobFilter(), ["ix_job_project"]),
+        (JobFilter(states=FAILED), ["ix_job_over"]),
+        (JobFilter(states=(JobState.RUNNING, JobState.PENDING)), ["ix_job_open"]),
+        (JobFilter(states=NOT_DONE), ["ix_job_over", "ix_job_open"]),
+        (JobFilter(pipeline=PIPELINE), ["ix_job_pipeline"]),
+        (JobFilter(pipeline=PIPELINE, states=FAILED), ["ix_job_over_pipeline"]),
+        (JobFilter(version=VERSION), ["ix_job_version"]),
+        (JobFilter(created_before=NOW - timedelta(days=900)), ["Index Scan"]),  # by id, which is ordered by time
     ],
 )
-async def test_jobs_are_found_by_an_index(filled: Database, project: ProjectId, wanted: JobFilter, index: str) -> None:
-    from dataclasses import replace
-
+async def test_jobs_come_newest_first_from_an_index(
+    filled: Database, project: ProjectId, wanted: JobFilter, indexes: list[str]
+) -> None:
     async with filled.transaction() as db:
         explaining = Explaining(db._connection)
         await list_jobs_of(explaining, replace(wanted, project=project), Window(50))
-    assert index in explaining.plans
-    assert "Seq Scan on job" not in explaining.plans
+        for index in indexes:
+            assert index in explaining.plans
+        assert "Seq Scan on job" not in explaining.plans
+        if wanted.pipeline is None and wanted.version is None and len(wanted.states) < 2:
+            assert "Sort" not in explaining.plans  # elsewhere it is of few rows, or of a page per state
+        if wanted.version is None and wanted.created_before is None:
+            await list_jobs(explaining, project, limit=50, pipeline=wanted.pipeline, states=wanted.states)
+            for index in indexes:
+                assert index in explaining.plans
+            assert "Seq Scan on job" not in explaining.plans
+
+
+async def test_jobs_in_several_states_come_in_one_order(filled: Database, project: ProjectId) -> None:
+    wanted = JobFilter(project=project, states=(JobState.FAILED, JobState.RUNNING))
+    async with filled.transaction() as db:
+        page = await list_jobs_of(db, wanted, Window(60))
+        rest = await list_jobs_of(db, wanted, Window(60, after=(page.items[-1].id,)))
+        told = await list_jobs(db, project, limit=60, states=wanted.states)
+        older = await list_jobs(db, project, limit=60, states=wanted.states, before=told[-1].id)
+    found = [*page.items, *rest.items]
+    # Of 20,000 jobs, 50 in 20,000 / 400 are of each state.
+    assert (page.has_more, rest.has_more) == (True, False)
+    assert [j.id for j in found] == sorted((j.id for j in found), reverse=True)
+    assert [j.number for j in found] == sorted([*range(400, 20001, 400), *range(50, 20000, 400)], reverse=True)
+    assert [j.id for j in (*told, *older)] == [j.id for j in found]
 
 
 async def test_pipelines_are_found_by_an_index(filled: Database, project: ProjectId) -> None:
@@ -126,3 +157,48 @@ async def test_templates_and_what_is_to_be_removed_are_found_by_an_index(filled:
         assert "ix_template_everyone" in explaining.plans
         await list_deleted(explaining)
         assert "ix_pipeline_deleted" in explaining.plans
+
+
+_AUDIT = """INSERT INTO audit_entry (id, at, account_id, account_name, origin, action, project_id, object_kind, object_id, outcome)
+            SELECT ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, now(),
+                   ('00000000-0000-0000-0000-' || lpad(to_hex(n % 300), 12, '0'))::uuid, 'ada', 'command line',
+                   CASE WHEN n % 200 < 2 THEN 'secret.set' ELSE 'pipeline.run' END,
+                   CASE n % 200 WHEN 0 THEN $1::uuid WHEN 1 THEN 'ffffffff-0000-0000-0000-000000000000'
+                     ELSE ('ffffffff-0000-0000-0000-' || lpad(to_hex(n % 200), 12, '0'))::uuid END,
+                   CASE WHEN n % 200 < 2 THEN 'secret' ELSE 'pipeline' END, 'o' || n % 500,
+                   CASE WHEN n % 200 < 2 THEN 'refused' ELSE 'done' END
+            FROM generate_series(1, 20000) AS n"""
+
+
+async def test_each_filter_of_the_audit_log_has_its_index(database: Database, project: ProjectId) -> None:
+    async with database.transaction() as db:
+        await db.execute(_AUDIT, project)
+        await db.execute("ANALYZE audit_entry")
+        explaining = Explaining(db._connection)
+        for wanted, of_project, of_all in (
+            (AuditFilter(), "ix_audit_entry_project", "pk_audit_entry"),
+            (AuditFilter(action="secret.set"), "ix_audit_entry_project_action", "ix_audit_entry_action"),
+            (AuditFilter(object_kind="secret"), "ix_audit_entry_project_kind", "ix_audit_entry_kind"),
+            (AuditFilter(outcome="refused"), "ix_audit_entry_project_refused", "ix_audit_entry_refused"),
+            (AuditFilter(account=PIPELINE), "ix_audit_entry_account", "ix_audit_entry_account"),
+            (AuditFilter(object_kind="pipeline", object_id="o7"), "ix_audit_entry_object", "ix_audit_entry_object"),
+        ):
+            for projects, index in (([project], of_project), (None, of_all), ([project, UUID(int=9)], of_project)):
+                asked = replace(wanted, projects=projects and [ProjectId(p) for p in projects])
+                await list_audit_entries(explaining, asked, Window(20))
+                assert f" {index} " in explaining.plans, asked
+                assert "Seq Scan" not in explaining.plans
+
+
+async def test_the_log_of_several_projects_is_in_one_order(database: Database, project: ProjectId) -> None:
+    other = ProjectId(UUID("ffffffff-0000-0000-0000-000000000000"))
+    async with database.transaction() as db:
+        await db.execute(_AUDIT, project)
+        both = AuditFilter(projects=[project, other, project], action="secret.set")
+        page = await list_audit_entries(db, both, Window(30))
+        last = await list_audit_entries(db, both, Window(30, before=(page.items[-1].id,), is_from_end=True))
+        assert page == await list_audit_entries(db, AuditFilter(action="secret.set"), Window(30))
+        none = await list_audit_entries(db, AuditFilter(projects=[]), Window(30))
+    assert [e.project_id for e in page.items[:3]] == [project, other, project]  # of n = 20,000, 19,801, 19,800
+    assert [e.id for e in last.items] == [e.id for e in page.items[:-1]]
+    assert none.items == []

@@ -140,13 +140,9 @@ async def test_from_the_commit_on_no_read_shows_anything_of_it(engine: Engine) -
                 "feed": {e.job_id for e in page.events},
             }
             hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-            bounds = {
-                "start": hour - timedelta(hours=1),
-                "end": hour + timedelta(hours=2),
-                "bucket": timedelta(hours=3),
-            }
-            ended = await count_jobs_ended(db, engine.project, **bounds)
-            assert [e.succeeded for e in ended.values()] == [len(found["jobs"])]
+            start, length = hour - timedelta(hours=1), timedelta(hours=3)
+            (ended,) = await count_jobs_ended(db, engine.project, [start], length=length, end=start + length)
+            assert ended.succeeded == len(found["jobs"])
             for scope, wanted in (("all", Wanted(None)), ("projects", Wanted(projects))):
                 stretch = await read_events(db, wanted, after=0, limit=1000)
                 found[scope] = {e.job_id for e in stretch.events}

@@ -142,6 +142,16 @@ audit_entry = Table(
     CheckConstraint("outcome IN ('done', 'refused')", name="outcome"),
     # A project's log, newest first: what its admins read.
     Index("ix_audit_entry_project", "project_id", text("id DESC")),
+    # The same by action, by kind of thing, and what was refused: rare ones are found however long the log is.
+    Index("ix_audit_entry_project_action", "project_id", "action", text("id DESC")),
+    Index("ix_audit_entry_project_kind", "project_id", "object_kind", text("id DESC")),
+    Index(
+        "ix_audit_entry_project_refused", "project_id", text("id DESC"), postgresql_where=text("outcome = 'refused'")
+    ),
+    # And over all projects, for superadmins.
+    Index("ix_audit_entry_action", "action", text("id DESC")),
+    Index("ix_audit_entry_kind", "object_kind", text("id DESC")),
+    Index("ix_audit_entry_refused", text("id DESC"), postgresql_where=text("outcome = 'refused'")),
     # What one account did, newest first: what is asked after a token leaked.
     Index("ix_audit_entry_account", "account_id", text("id DESC")),
     # The history of one thing, newest first.

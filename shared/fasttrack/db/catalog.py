@@ -14,6 +14,7 @@ from ..domain.states import TERMINAL_JOB_STATES
 from ..errors import Conflict
 from ..ids import PipelineId, ProjectId, new_id
 from .engine import Db
+from .statistics import forget_days_of
 from .visible import Projects
 
 _OVER = f"state IN ({', '.join(repr(str(s)) for s in sorted(TERMINAL_JOB_STATES))})"
@@ -91,11 +92,12 @@ async def write_pipeline(
 
 async def mark_deleted(db: Db, pipeline: PipelineId) -> None:
     """Have no read show the pipeline or anything of it from the commit on. Needs its row held, and no job open."""
-    await db.execute(
+    project = await db.value(
         """UPDATE pipeline SET deleted_at = now(), archived_at = coalesce(archived_at, now()), revision = revision + 1
-           WHERE id = $1""",
+           WHERE id = $1 RETURNING project_id""",
         pipeline,
     )
+    await forget_days_of(db, project, pipeline)
     await db.execute("DELETE FROM template WHERE pipeline_id = $1", pipeline)
     await db.execute("DELETE FROM former_name WHERE pipeline_id = $1", pipeline)
     await db.execute("DELETE FROM pipeline_draft WHERE pipeline_id = $1", pipeline)

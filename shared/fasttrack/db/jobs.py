@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,10 +12,11 @@ import asyncpg
 
 from ..domain.events import Event
 from ..domain.job import Job, TaskInstance
-from ..domain.states import FailureClass, InstanceState, JobState
+from ..domain.states import TERMINAL_JOB_STATES, FailureClass, InstanceState, JobState
 from ..ids import InstanceId, JobId, PipelineId, ProjectId, VersionId
 from .engine import Db, columns
 from .feed import APPENDED, appending
+from .windows import Order, Where, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,27 @@ _JOB = """SELECT j.id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id
                  j.origin_job_id, j.pruned_at, j.skip, j.site, j.overrides
           FROM job j JOIN pipeline p ON p.id = j.pipeline_id AND p.deleted_at IS NULL
                JOIN pipeline_version v ON v.id = j.version_id """
+_NEWEST = Order(("j.id",), ("uuid",), is_descending=True)
+
+
+def page_in_states(select: str, where: Where, tail: str, states: Collection[JobState]) -> str:
+    """A page of jobs `j`, of those in these states if any are named: so that indexes give them newest first.
+
+    A page per final state, and one of all others, each said as the predicate of its partial index is; of those, the page.
+    For `state = ANY(…)` jobs in every state would be read, newest first, until there are enough: many, if few failed.
+    """
+    if not states:
+        return f"{select} WHERE {where}{tail}"
+    over = _named(TERMINAL_JOB_STATES)
+    terms = [f"j.state IN ({over}) AND j.state = '{state}'" for state in sorted(set(states) & TERMINAL_JOB_STATES)]
+    if still_open := set(states) - TERMINAL_JOB_STATES:
+        terms.append(f"NOT (j.state IN ({over})) AND j.state IN ({_named(still_open)})")
+    pages = [f"{select} WHERE {where} AND {term}{tail}" for term in terms]
+    return pages[0] if len(pages) == 1 else f"SELECT j.* FROM (({') UNION ALL ('.join(pages)})) AS j{tail}"
+
+
+def _named(states: Collection[JobState]) -> str:
+    return ", ".join(repr(str(s)) for s in sorted(states))
 
 
 def _job(row: asyncpg.Record) -> JobRecord:
@@ -216,17 +238,13 @@ async def list_jobs(
     states: Sequence[JobState] = (),
 ) -> list[JobRecord]:
     """Jobs of the project, newest first, at most `limit`, older than `before`."""
-    rows = await db.rows(
-        _JOB
-        + """WHERE j.project_id = $1 AND ($2::uuid IS NULL OR j.id < $2) AND ($3::uuid IS NULL OR j.pipeline_id = $3)
-               AND (cardinality($4::text[]) = 0 OR j.state = ANY($4)) ORDER BY j.id DESC LIMIT $5""",
-        project,
-        before,
-        pipeline,
-        list(states),
-        limit,
-    )
-    return [_job(r) for r in rows]
+    where = Where()
+    where.add("j.project_id = {}", project)
+    if pipeline is not None:
+        where.add("j.pipeline_id = {}", pipeline)
+    tail = Window(limit, after=None if before is None else (before,)).clause(where, _NEWEST)
+    rows = await db.rows(page_in_states(_JOB, where, tail, states), *where.values)
+    return [_job(r) for r in rows[:limit]]
 
 
 async def list_instances(db: Db, job: JobId) -> list[InstanceRecord]:

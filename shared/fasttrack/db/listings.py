@@ -15,6 +15,7 @@ from ..domain.cursor import Cursor
 from ..domain.states import TERMINAL_JOB_STATES, JobState
 from ..ids import JobId, PipelineId, ProjectId, VersionId
 from .engine import Db
+from .jobs import page_in_states
 from .pipelines import BY_TAGS
 from .windows import Order, Page, Where, Window, page_of
 
@@ -268,23 +269,10 @@ async def list_jobs_of(db: Db, wanted: JobFilter, window: Window) -> Page[JobLis
     ):
         if value is not None:
             where.add(column + " = {}", value)
-    _in_states(where, wanted.states)
     where.within("j.created_at", "j.id", wanted.created_from, wanted.created_before)
     tail = window.clause(where, _JOBS)
-    rows = await db.rows(f"{_JOB} WHERE {where}{tail}", *where.values)
+    rows = await db.rows(page_in_states(_JOB, where, tail, wanted.states), *where.values)
     return page_of([_job(r) for r in rows], window)
-
-
-def _in_states(where: Where, states: Sequence[JobState]) -> None:
-    if not states:
-        return
-    # Said as the predicates of the partial indexes are, which the planner does not derive from a parameter.
-    terminal = ", ".join(repr(str(s)) for s in sorted(TERMINAL_JOB_STATES))
-    if set(states) <= TERMINAL_JOB_STATES:
-        where.add(f"j.state IN ({terminal})")
-    elif not set(states) & TERMINAL_JOB_STATES:
-        where.add(f"NOT (j.state IN ({terminal}))")
-    where.add("j.state = ANY({}::text[])", list(states))
 
 
 async def load_jobs(db: Db, visible: Visible, ids: Collection[UUID]) -> dict[UUID, JobListing]:

@@ -17,6 +17,7 @@ from ..domain.states import TERMINAL_JOB_STATES
 from ..ids import JobId, PipelineId, ProjectId, session_name
 from .answers import delete_answers
 from .engine import Db
+from .statistics import forget_days
 
 BATCH = 1000
 _OVER = f"state IN ({', '.join(repr(str(s)) for s in sorted(TERMINAL_JOB_STATES))})"
@@ -297,7 +298,7 @@ async def delete_jobs(db: Db, jobs: Sequence[JobId]) -> dict[JobId, int]:
         f"""DELETE FROM job AS j WHERE j.id = ANY($1::uuid[]) AND j.{_OVER}
               AND NOT EXISTS (SELECT 1 FROM event e WHERE e.job_id = j.id)
               AND NOT EXISTS (SELECT 1 FROM task_instance i WHERE i.job_id = j.id)
-            RETURNING j.id, j.ended_at, {_JOB_SIZE} AS size""",
+            RETURNING j.id, j.project_id, j.ended_at, {_JOB_SIZE} AS size""",
         jobs,
     )
     if rows:
@@ -307,6 +308,7 @@ async def delete_jobs(db: Db, jobs: Sequence[JobId]) -> dict[JobId, int]:
             [r["id"] for r in rows],
             max(r["ended_at"] for r in rows) + timedelta(days=1),
         )
+        await forget_days(db, [(ProjectId(r["project_id"]), r["ended_at"]) for r in rows])
     return {JobId(r["id"]): r["size"] for r in rows}
 
 

@@ -383,6 +383,13 @@ Index(
     postgresql_where=text(_in("state", TERMINAL_JOB_STATES)),
 )
 Index(
+    "ix_job_over_pipeline",
+    job.c.pipeline_id,
+    job.c.state,
+    text("id DESC"),
+    postgresql_where=text(_in("state", TERMINAL_JOB_STATES)),
+)
+Index(
     "ix_job_open",
     job.c.project_id,
     text("id DESC"),

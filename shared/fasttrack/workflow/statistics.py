@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from ..db import Db
-from ..db.statistics import JobsEnded, TaskTimes, count_jobs_ended, read_task_times
+from ..db.statistics import DAY, JobsEnded, TaskTimes, count_jobs_ended, keep_days, read_task_times
 from ..errors import InvalidInput
 from ..ids import PipelineId, ProjectId
 
@@ -14,6 +14,10 @@ MOST_BUCKETS = 400
 MOST_JOBS = 100
 MOST_INSTANCES = 20_000
 """Task instances that durations are taken from: of large jobs, fewer of them are looked at, but always the newest."""
+
+DAYS_AT_ONCE = 10
+SETTLED_AFTER = timedelta(hours=1)
+"""How long after the end of a day nobody still commits a job's end in it: far longer than a transaction may last."""
 
 _ORIGIN = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -68,9 +72,17 @@ async def job_statistics(
         raise InvalidInput(
             f"that is {count} buckets, and at most {MOST_BUCKETS} are shown; ask for a shorter span, or for longer buckets"
         )
-    found = await count_jobs_ended(db, project, start=first, end=until, bucket=bucket.length, pipeline=pipeline)
     starts = [first + n * bucket.length for n in range(count)]
-    return [found.get(at) or JobsEnded(at) for at in starts]
+    return await count_jobs_ended(db, project, starts, length=bucket.length, end=until, pipeline=pipeline)
+
+
+async def sum_up_days(db: Db, project: ProjectId, *, now: datetime) -> int:
+    """Keep what charts show of days that are over, at most `DAYS_AT_ONCE` of them; 0 when all are kept. Repeatable.
+
+    :param now: the database's time.
+    """
+    today = _ORIGIN + (now - SETTLED_AFTER - _ORIGIN) // DAY * DAY
+    return await keep_days(db, project, [today - n * DAY for n in range(1, MOST_BUCKETS + 1)], limit=DAYS_AT_ONCE)
 
 
 async def task_durations(db: Db, pipeline: PipelineId, *, jobs: int) -> list[TaskTimes]:

@@ -14,7 +14,7 @@ from .enums import expose
 expose(Bucket, "How time is cut, always in UTC.", name="StatisticsBucket")
 
 
-@strawberry.type(description="How long something took.")
+@strawberry.type(description="How long something took: exact, taken from each that is counted.")
 class Spread:
     """In seconds."""
 
