@@ -63,6 +63,7 @@ async def test_a_profile_is_kept_used_and_forgotten(
         "server": server.url, "named_by": "profile prod", "version": "0.1.0", "project": "default", "name": "ada",
         "kind": "user", "is_superadmin": False, "scopes": ["read", "run"], "only_project": None, "token_name": "test",
         "expires_at": who.json["expires_at"], "projects": [{"project": "default", "role": "editor"}],
+        "default_project": "default",
     }  # fmt: skip
     assert server.way.headers[-1]["authorization"] == f"Bearer {token}"
     as_text = await cli("whoami")

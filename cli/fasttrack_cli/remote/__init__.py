@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..target import Target
+from .audit import RemoteAudit
 from .connection import Connection, connected
 from .jobs import RemoteJobs
 from .logs import RemoteLogs
+from .people import RemoteAccounts, RemoteMembers
 from .pipelines import RemotePipelines
 from .projects import RemoteLimits, RemoteProjects, RemoteRetentions, RemoteSecrets
+from .tokens import RemoteTokens
 
 __all__ = ["RemoteStore", "remote_store"]
 
@@ -24,6 +27,10 @@ class RemoteStore:
     pipelines: RemotePipelines
     jobs: RemoteJobs
     projects: RemoteProjects
+    accounts: RemoteAccounts
+    members: RemoteMembers
+    tokens: RemoteTokens
+    audit: RemoteAudit
     limits: RemoteLimits
     secrets: RemoteSecrets
     retention: RemoteRetentions
@@ -53,6 +60,10 @@ async def remote_store(target: Target, say: Callable[[str], None]) -> AsyncItera
             RemotePipelines(connection),
             jobs,
             RemoteProjects(connection),
+            RemoteAccounts(connection),
+            RemoteMembers(connection),
+            RemoteTokens(connection),
+            RemoteAudit(connection),
             RemoteLimits(connection),
             RemoteSecrets(connection),
             RemoteRetentions(connection),

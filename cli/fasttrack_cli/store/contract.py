@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
+from .people import People
 from .values import (
     Changed,
     FromFile,
@@ -190,7 +191,7 @@ class Logs(Protocol):
         """
 
 
-class Store(Protocol):
+class Store(People, Protocol):
     """Everything that commands work on, for the time of one command."""
 
     @property
