@@ -24,9 +24,9 @@ def change_line(before: Any, after: Any) -> str:
         if was == is_now or (key == "name" and not (old and new)):
             continue
         if old and new:
-            said.append(f"{key}: {_word(was)} → {_word(is_now)}")
+            said.append(f"{_word(key)}: {_word(was)} → {_word(is_now)}")
         elif (value := is_now if new else was) not in (None, "", False):
-            said.append(f"{key}: {_word(value)}")
+            said.append(f"{_word(key)}: {_word(value)}")
     return _joined(said)
 
 
@@ -36,11 +36,11 @@ def legible(text: str) -> str:
 
 
 def _joined(parts: list[str]) -> str:
-    line = ""
-    for part in parts:
-        if len(line) + len(part) > _LONGEST_LINE:
+    line = "".join(parts[:1])
+    for part in parts[1:]:
+        if len(line) + len(part) + 2 > _LONGEST_LINE:
             return f"{line}, …"
-        line = f"{line}, {part}" if line else part
+        line += f", {part}"
     return line
 
 
