@@ -17,6 +17,7 @@ from fasttrack.errors import FastTrackError
 
 from .commands import (
     accounts,
+    audit,
     catalog,
     control,
     database,
@@ -104,6 +105,7 @@ _COMMANDS: tuple[tuple[str, Sequence[tuple[str, Callable[..., Any]]]], ...] = (
             ("settings", settings.settings),
             ("prune", prune.prune),
             ("resources", resources.resources),
+            ("audit", audit.audit),
         ),
     ),
 )

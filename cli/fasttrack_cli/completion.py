@@ -53,6 +53,39 @@ def complete_jobs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     return [(digits, says) for digits, says in named if digits.startswith(incomplete)]
 
 
+def complete_accounts(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of accounts."""
+    found = _ask(ctx, "/accounts", limit=_MOST)
+    return [item["name"] for item in found if item["name"].startswith(incomplete)]
+
+
+def complete_members(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of the project's members."""
+    found = _ask(ctx, "/members", limit=_MOST)
+    return [item["name"] for item in found if item["name"].startswith(incomplete)]
+
+
+def complete_tokens(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Ids of one's own newest tokens that still work, each with what it is for."""
+    found = _ask(ctx, "/tokens", limit=_MOST)
+    named = ((item["id"], item["name"]) for item in found if item["revoked_at"] is None)
+    return [(identifier, name) for identifier, name in named if identifier.startswith(incomplete)]
+
+
+def complete_roles(incomplete: str) -> list[str]:
+    """Roles of members."""
+    from fasttrack.domain.access import Role
+
+    return [role for role in Role if role.startswith(incomplete)]
+
+
+def complete_scopes(incomplete: str) -> list[str]:
+    """Scopes of tokens."""
+    from fasttrack.domain.access import Permission
+
+    return [scope for scope in Permission if scope.startswith(incomplete)]
+
+
 def _ask(ctx: typer.Context, path: str, **query: Any) -> list[dict[str, Any]]:
     """The items of a list of the server that is meant; none on any trouble."""
     from fasttrack.errors import FastTrackError

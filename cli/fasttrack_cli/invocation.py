@@ -132,12 +132,9 @@ class Invocation:
     async def opened(self, *, log_level: str = "warning", any_project: bool = False) -> AsyncIterator[Workbench]:
         """The workbench of this command. Logs go to standard error, from `log_level` on unless a setting says else.
 
-        :raises NotServed: a server is given, and this is asked for on its machine alone.
+        :raises InvalidInput: a server is given.
         """
-        if self.target is not None:
-            from .target import NotServed
-
-            raise NotServed(self.name)
+        self.require_this_machine()
         from .diagnostics import set_up_logging
         from .workbench import opened
 

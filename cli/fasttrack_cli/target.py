@@ -30,15 +30,6 @@ VARIABLES = frozenset(
 """What is read here and is no setting of a service."""
 
 
-class NotServed(InvalidInput):
-    """The API of servers has no such thing yet."""
-
-    code = "NOT_SERVED"
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"`fasttrack {what}` is not available against a server yet: run it on the server's machine")
-
-
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}\Z")
 
 

@@ -23,9 +23,10 @@ from fasttrack_api.parts import Parts
 from tests.cli.command_line import Answer, CommandLine
 
 _VOLATILE = (
+    (re.compile(r"\bft[ps]_[0-9A-Za-z]{36}\b"), "SECRET"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "DIGITS"),
-    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "WHEN"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "WHEN"),
     (re.compile(r"\b\d+\.\d+s\b|\b\d+ms\b"), "TOOK"),
     (re.compile(r" {2,}"), "  "),
 )

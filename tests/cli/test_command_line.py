@@ -17,7 +17,7 @@ from tests.cli.command_line import CommandLine
 
 COMMANDS = [
     "up", "down", "scheduler", "api", "doctor", "validate", "publish", "versions", "diff", "restore", "export", "schema",
-    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "skip", "rerun", "whoami", "settings", "prune", "resources", "pipelines",
+    "run", "jobs", "job", "logs", "cancel", "pause", "resume", "skip", "rerun", "whoami", "settings", "prune", "resources", "audit", "pipelines",
     "templates", "profile", "projects", "pools", "retention", "secrets", "accounts", "members", "tokens", "operations", "db",
 ]  # fmt: skip
 

@@ -20,6 +20,7 @@ TEXT_TOO = {
     ("pipelines",), ("versions", "demo"), ("diff", "demo", "1", "2"), ("export", "demo"), ("jobs",), ("job", "{job}"),
     ("job", "{job}", "--events"), ("job", "{job}", "--wait"), ("pools", "list"), ("run", "demo", "--dry-run"),
     ("run", "broken.yaml"), ("rerun", "{job}", "--dry-run"), ("cancel", "{job}"), ("publish", "changed.yaml"),
+    ("accounts", "list"), ("members", "list"), ("tokens", "list"), ("audit",), ("audit", "--limit", "2"),
 }  # fmt: skip
 """Of the reads those that are looked at as text as well."""
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
@@ -79,6 +80,44 @@ READS: Sequence[tuple[str, ...]] = [
     ("secrets", "list"),
     ("pools", "list"),
     ("projects", "list"),
+    ("accounts", "list"),
+    ("accounts", "create", "ada"),
+    ("accounts", "create", "a b"),
+    ("accounts", "create", "nightly", "--service"),
+    ("accounts", "disable", "nobody"),
+    ("accounts", "disable", "default/nobody"),
+    ("accounts", "disable", ""),
+    ("accounts", "disable", UNKNOWN),
+    ("accounts", "disable", "owner"),
+    ("accounts", "enable", "ada"),
+    ("accounts", "enable", "default/nightly"),
+    ("members", "list"),
+    ("members", "add", "ada", "viewer"),
+    ("members", "add", "nobody", "viewer"),
+    ("members", "add", UNKNOWN, "viewer"),
+    ("members", "change", "ada", "viewer"),
+    ("members", "change", "owner", "viewer"),
+    ("members", "change", "default/nobody", "viewer"),
+    ("members", "remove", "ada"),
+    ("members", "remove", "owner"),
+    ("members", "remove", ".."),
+    ("tokens", "list"),
+    ("tokens", "list", "--account", "default/nightly"),
+    ("tokens", "list", "--account", "nobody"),
+    ("tokens", "list", "--account", UNKNOWN),
+    ("tokens", "create", ""),
+    ("tokens", "create", "x", "--account", "nobody"),
+    ("tokens", "rotate", UNKNOWN),
+    ("tokens", "revoke", UNKNOWN),
+    ("audit",),
+    ("audit", "--limit", "2"),
+    ("audit", "--everywhere"),
+    ("audit", "--action", "member.add", "--by", "owner", "--since", "1h", "--until", "2099-01-01"),
+    ("audit", "--object", "pipeline", "--outcome", "refused"),
+    ("audit", "--object", "secret:"),
+    ("audit", "--by", "nobody"),
+    ("audit", "--since", "1969-01-01"),
+    ("audit", "--before", UNKNOWN),
     ("validate", "demo.yaml", "broken.yaml"),
     ("run", "demo", "--dry-run"),
     ("run", "demo.yaml", "--dry-run", "--skip", "b"),
@@ -122,6 +161,11 @@ async def test_what_changes_nothing_is_told_byte_for_byte(
     assert (await stored("publish", "demo.yaml", "-m", "first")).code == 0
     assert (await stored("publish", "changed.yaml")).code == 0
     assert (await stored("pools", "set", "gpu", "3")).code == 0
+    assert (await stored("accounts", "create", "ada", "--display-name", "Ada L.")).code == 0
+    assert (await stored("members", "add", "ada", "admin")).code == 0
+    assert (await stored("accounts", "create", "nightly", "--service")).code == 0
+    assert (await stored("tokens", "create", "ci", "--account", "default/nightly", "--scope", "run")).code == 0
+    assert (await stored("tokens", "create", "mine")).code == 0
     done = await stored("run", "demo", "--param", "lr=0.5", "--wait", "--scheduler", "--json")
     assert done.code == 1, done.err
     job = done.json["job"]["id"]
@@ -260,20 +304,3 @@ async def test_what_is_about_this_machine_is_refused(
 async def test_a_scheduler_of_ones_own_is_refused_against_a_server(remote: RemoteCommandLine, files: None) -> None:
     answer = await remote("run", "demo.yaml", "--wait", "--scheduler")
     assert (answer.code, answer.err) == (2, "error: a server has schedulers of its own: leave --scheduler out\n")
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("accounts", "list"), ("accounts", "create", "ada"), ("accounts", "disable", "ada"), ("members", "list"),
-        ("members", "add", "ada", "editor"), ("tokens", "list"), ("tokens", "create", "ci"),
-    ],
-)  # fmt: skip
-async def test_what_servers_have_no_routes_for_yet_says_so_and_does_nothing_here(
-    remote: RemoteCommandLine, server: Server, command: tuple[str, ...], tmp_path: Path
-) -> None:
-    answer = await remote(*command)
-    assert (answer.code, answer.out) == (2, "")
-    assert "is not available against a server yet: run it on the server's machine" in answer.err
-    assert not (tmp_path / "state").exists()
-    assert server.way.requests == []

@@ -12,6 +12,7 @@ import pytest
 
 from fasttrack.db import Database
 from fasttrack.domain.access import Permission
+from fasttrack.domain.tokens import TokenKind, kind_of
 from tests.cli.command_line import CommandLine
 from tests.cli.remote_server import Server
 from tests.engine import Engine
@@ -31,7 +32,7 @@ async def test_the_how_to_does_what_it_says(
     tmp_path: Path,
 ) -> None:
     people = People(database)
-    ada = await people.user("ada", default="editor", vision="editor")
+    ada = await people.user("ada", default="editor", vision="admin")
     made = await people.token(ada, *Permission)
     (tmp_path / "token.txt").write_text(made.secret.text)
     (tmp_path / "train.yaml").write_text(a_file({"fit": ""}, name="train"))
@@ -46,14 +47,17 @@ async def test_the_how_to_does_what_it_says(
             outputs.append(await typed(cli, line, monkeypatch))
     assert "account   ada, user" in outputs[1]
     assert outputs[2].startswith("published train, version 1")
+    assert kind_of((tmp_path / "ci-token.txt").read_text().strip()) is TokenKind.SERVICE
     assert outputs[-1].splitlines()[1].split()[:2] == ["fit", "SUCCEEDED"]
     async with database.transaction() as db:
         assert await db.value("SELECT count(*) FROM job") == 2
         assert await db.value("SELECT name FROM secret") == "HUB_TOKEN"
+    written = [(who, action) for who, action, _, _ in await people.audit() if who == "ada"]
+    assert written[-4:-2] == [("ada", "account.create"), ("ada", "token.create")]
 
 
 async def typed(cli: CommandLine, line: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What a shell would make of the line: exports, `printenv X |`, and `< FILE`."""
+    """What a shell would make of the line: exports, `printenv X |`, `< FILE` and `> FILE`."""
     import os
 
     if line.startswith("export "):
@@ -61,6 +65,7 @@ async def typed(cli: CommandLine, line: str, monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.setenv(name, value)
         return ""
     piped, _, line = line.rpartition(" | ")
+    line, _, into = line.partition(" > ")
     line, _, file = line.partition(" < ")
     text = os.environ[piped.split()[1]] if piped else Path(file).read_text() if file else ""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
@@ -68,4 +73,6 @@ async def typed(cli: CommandLine, line: str, monkeypatch: pytest.MonkeyPatch) ->
     assert words[0] == "fasttrack"
     answer = await cli(*words[1:])
     assert answer.code == 0, (line, answer.err)
+    if into:
+        Path(into).write_text(answer.out)
     return answer.out

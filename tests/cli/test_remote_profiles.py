@@ -63,6 +63,7 @@ async def test_a_profile_is_kept_used_and_forgotten(
         "server": server.url, "named_by": "profile prod", "version": "0.1.0", "project": "default", "name": "ada",
         "kind": "user", "is_superadmin": False, "scopes": ["read", "run"], "only_project": None, "token_name": "test",
         "expires_at": who.json["expires_at"], "projects": [{"project": "default", "role": "editor"}],
+        "default_project": "default",
     }  # fmt: skip
     assert server.way.headers[-1]["authorization"] == f"Bearer {token}"
     as_text = await cli("whoami")
@@ -243,6 +244,23 @@ async def test_names_are_completed_from_the_server(
     assert await completed("fasttrack templates show hel", profiles_file) == ["hello"]
     assert await completed("fasttrack --profile h", profiles_file) == ["here"]
     assert await completed("fasttrack --server http://127.0.0.1:1 versions de", profiles_file) == []
+
+
+async def test_people_and_tokens_are_completed_too(
+    cli: CommandLine, server: Server, database: Database, profiles_file: Path
+) -> None:
+    """Of tokens those that still work; the project of the profile decides on members and on nothing else."""
+    people = People(database)
+    await people.user("ada", default="editor")
+    await people.user("adele")
+    save_profiles(Profiles("here", {"here": Profile(server.url, project="default")}))
+    gone, kept = [(await cli("tokens", "create", name, "--json")).json["token"]["id"] for name in ("old", "new")]
+    await cli("tokens", "revoke", gone)
+    assert await completed("fasttrack accounts disable ad", profiles_file) == ["ada", "adele"]
+    assert await completed("fasttrack members change ad", profiles_file) == ["ada"]
+    assert await completed("fasttrack tokens rotate 0", profiles_file) == [kept]
+    assert await completed("fasttrack members add ada o", profiles_file) == ["operator"]
+    assert await completed("fasttrack tokens create ci --scope r", profiles_file) == ["read", "run"]
 
 
 async def completed(line: str, profiles_file: Path) -> list[str]:

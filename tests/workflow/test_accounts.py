@@ -14,7 +14,7 @@ from fasttrack.domain.access import OWNER, AccountKind, Permission, Role
 from fasttrack.errors import Conflict, Forbidden, InvalidInput, NotFound
 from fasttrack.ids import ProjectId, new_id
 from fasttrack.workflow import accounts, members
-from tests.people import CountedDatabase, People, refused, utc_now
+from tests.people import CountedDatabase, People, everything, refused, utc_now
 
 
 @pytest.fixture
@@ -170,6 +170,17 @@ async def test_members_are_added_changed_and_removed_and_written_down(people: Pe
         ("ada", "member.change", {"name": "grace", "role": "viewer"}, {"name": "grace", "role": "operator"}),
         ("ada", "member.remove", {"name": "grace", "role": "operator"}, None),
     ]
+
+
+async def test_what_is_so_already_is_not_written_down(people: People) -> None:
+    owner, ada = await people.owner(), await people.user("ada", superadmin=True, vision="editor")
+    vision = await people.project("vision")
+    before = await everything(people)
+    member = await people.database.run(lambda db: members.change_member(db, owner, vision, ada.id, Role.EDITOR))
+    assert member.role is Role.EDITOR
+    assert (await people.database.run(lambda db: accounts.change_superadmin(db, owner, ada.id, True))).is_superadmin
+    await people.database.run(lambda db: members.change_domain(db, owner, vision, "default"))
+    assert await everything(people) == before
 
 
 @pytest.mark.parametrize("role", ["viewer", "editor", "operator"])

@@ -6,32 +6,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..completion import complete_accounts, complete_roles
 from ..exits import OK
 from ..invocation import Invocation
+from .members import read_role
 
 if TYPE_CHECKING:
-    from fasttrack.db.accounts import Account
+    from ..store.people import Account
 
-NAME = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.", show_default=False)]
+NEW = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.", show_default=False)]
+NAME = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The account's name, or its id.", show_default=False, autocompletion=complete_accounts
+    ),
+]
 
 
 async def list_(call: Invocation) -> int:
-    """List the accounts by name, of all projects.
+    """List the accounts by name: of all projects for a superadmin, for others those they share a project with.
 
     Example: `fasttrack accounts list`
     """
-    from fasttrack.db import Db
-    from fasttrack.workflow.accounts import list_accounts
-
-    from ..lookup import every
-
-    async with call.opened(any_project=True) as bench:
-
-        async def all_of_them(db: Db) -> list[Account]:
-            caller = await bench.caller(db)
-            return await every(lambda window: list_accounts(db, caller, window), lambda a: (a.name,))
-
-        accounts = await bench.database.run(all_of_them)
+    async with call.store(any_project=True) as store:
+        accounts = await store.accounts.all()
     if call.out.as_json:
         call.out.document({"accounts": [_json(a) for a in accounts]})
     else:
@@ -44,12 +42,18 @@ async def list_(call: Invocation) -> int:
 
 async def create(
     call: Invocation,
-    name: NAME,
+    name: NEW,
     service: Annotated[
         bool, typer.Option("--service", help="For a program: it belongs to the project, and is called PROJECT/NAME.")
     ] = False,
     role: Annotated[
-        str, typer.Option("--role", metavar="ROLE", help="Of a service account: viewer, editor, operator or admin.")
+        str,
+        typer.Option(
+            "--role",
+            metavar="ROLE",
+            help="Of a service account: viewer, editor, operator or admin.",
+            autocompletion=complete_roles,
+        ),
     ] = "editor",
     display_name: Annotated[str, typer.Option("--display-name", metavar="TEXT", help="How it is shown.")] = "",
     email: Annotated[str, typer.Option("--email", metavar="ADDRESS", help="Of a person.")] = "",
@@ -61,27 +65,20 @@ async def create(
 
     Example: `fasttrack accounts create nightly --service --role editor`
     """
-    from fasttrack.db import Db
+    from fasttrack.domain.accounts import require_texts
     from fasttrack.errors import InvalidInput
-    from fasttrack.workflow.accounts import create_service_account, create_user
-
-    from .members import read_role
 
     wanted = read_role(role)
     if service and (superadmin or email):
         raise InvalidInput("a service account has no email address, and cannot be a superadmin")
-    async with call.opened(any_project=not service) as bench:
-
-        async def make(db: Db) -> Account:
-            caller = await bench.caller(db)
-            if service:
-                project = bench.settings.project
-                return await create_service_account(
-                    db, caller, bench.project, project, name, wanted, display_name=display_name
-                )
-            return await create_user(db, caller, name, display_name=display_name, email=email, is_superadmin=superadmin)
-
-        made = await bench.database.run(make)
+    require_texts(name, display_name, email)
+    async with call.store(any_project=not service) as store:
+        if service:
+            made = await store.accounts.create_service(name, wanted, display_name=display_name)
+        else:
+            made = await store.accounts.create_user(
+                name, display_name=display_name, email=email, is_superadmin=superadmin
+            )
     _answer(call, made, made.name)
     return OK
 
@@ -103,20 +100,8 @@ async def enable(call: Invocation, name: NAME) -> int:
 
 
 async def _switch(call: Invocation, name: str, *, is_on: bool) -> int:
-    from fasttrack.clock import SystemClock
-    from fasttrack.db import Db
-    from fasttrack.workflow.accounts import disable_account, enable_account, find_account_named
-
-    async with call.opened(any_project=True) as bench:
-
-        async def switch(db: Db) -> Account:
-            caller = await bench.caller(db)
-            found = await find_account_named(db, caller, name)
-            if is_on:
-                return await enable_account(db, caller, found.id)
-            return await disable_account(db, caller, found.id, now=SystemClock().now())
-
-        changed = await bench.database.run(switch)
+    async with call.store(any_project=True) as store:
+        changed = await store.accounts.switch(name, is_on=is_on)
     _answer(call, changed, f"{changed.name}: {_standing(changed)}")
     return OK
 

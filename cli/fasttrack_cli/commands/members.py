@@ -6,16 +6,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..completion import complete_accounts, complete_members, complete_roles
 from ..exits import OK
 from ..invocation import Invocation
 
 if TYPE_CHECKING:
-    from fasttrack.db.accounts import Member
     from fasttrack.domain.access import Role
 
-NAME = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.", show_default=False)]
+    from ..store.people import Member
+
+ACCOUNT = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The account's name, or its id.", show_default=False, autocompletion=complete_accounts
+    ),
+]
+MEMBER = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The account's name, or its id.", show_default=False, autocompletion=complete_members
+    ),
+]
 ROLE = Annotated[
-    str, typer.Argument(metavar="ROLE", help="viewer, editor, operator or admin; each may do more.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="ROLE",
+        help="viewer, editor, operator or admin; each may do more.",
+        show_default=False,
+        autocompletion=complete_roles,
+    ),
 ]
 
 
@@ -24,18 +43,8 @@ async def list_(call: Invocation) -> int:
 
     Example: `fasttrack members list --project vision`
     """
-    from fasttrack.db import Db
-    from fasttrack.workflow.members import list_members
-
-    from ..lookup import every
-
-    async with call.opened() as bench:
-
-        async def all_of_them(db: Db) -> list[Member]:
-            caller = await bench.caller(db)
-            return await every(lambda window: list_members(db, caller, bench.project, window), lambda m: (m.name,))
-
-        members = await bench.database.run(all_of_them)
+    async with call.store() as store:
+        members = await store.members.all()
     if call.out.as_json:
         call.out.document({"members": [_json(m) for m in members]})
     elif members:
@@ -45,67 +54,39 @@ async def list_(call: Invocation) -> int:
     return OK
 
 
-async def add(call: Invocation, name: NAME, role: ROLE) -> int:
+async def add(call: Invocation, name: ACCOUNT, role: ROLE) -> int:
     """Make an account a member of the project.
 
     Example: `fasttrack members add ada editor --project vision`
     """
-    from fasttrack.workflow.members import add_member
+    wanted = read_role(role)
+    async with call.store() as store:
+        member = await store.members.add(name, wanted)
+    return _answer(call, member)
 
-    return await _change(call, name, add_member, read_role(role))
 
-
-async def change(call: Invocation, name: NAME, role: ROLE) -> int:
+async def change(call: Invocation, name: MEMBER, role: ROLE) -> int:
     """Give a member another role. The last admin of a project stays one.
 
     Example: `fasttrack members change ada operator --project vision`
     """
-    from fasttrack.workflow.members import change_member
+    wanted = read_role(role)
+    async with call.store() as store:
+        member = await store.members.change(name, wanted)
+    return _answer(call, member)
 
-    return await _change(call, name, change_member, read_role(role))
 
-
-async def remove(call: Invocation, name: NAME) -> int:
+async def remove(call: Invocation, name: MEMBER) -> int:
     """Have an account be a member no more: it sees nothing of the project within seconds. The last admin stays.
 
     Example: `fasttrack members remove ada --project vision`
     """
-    from fasttrack.db import Db
-    from fasttrack.workflow.accounts import find_account_named
-    from fasttrack.workflow.members import remove_member
-
-    async with call.opened() as bench:
-
-        async def work(db: Db) -> None:
-            caller = await bench.caller(db)
-            found = await find_account_named(db, caller, name)
-            await remove_member(db, caller, bench.project, found.id)
-
-        await bench.database.run(work)
+    async with call.store() as store:
+        await store.members.remove(name)
     if call.out.as_json:
         call.out.document({"name": name, "removed": True})
     else:
         call.out.say(f"removed {name}")
-    return OK
-
-
-async def _change(call: Invocation, name: str, work: Any, role: Role) -> int:
-    from fasttrack.db import Db
-    from fasttrack.workflow.accounts import find_account_named
-
-    async with call.opened() as bench:
-
-        async def change_it(db: Db) -> Member:
-            caller = await bench.caller(db)
-            found = await find_account_named(db, caller, name)
-            member: Member = await work(db, caller, bench.project, found.id, role)
-            return member
-
-        member = await bench.database.run(change_it)
-    if call.out.as_json:
-        call.out.document({"member": _json(member)})
-    else:
-        call.out.text(f"{member.name}: {member.role}")
     return OK
 
 
@@ -120,9 +101,17 @@ def read_role(text: str) -> Role:
         raise InvalidInput(f"{text[:40]!r} is not a role; the roles are {', '.join(Role)}") from None
 
 
+def _answer(call: Invocation, member: Member) -> int:
+    if call.out.as_json:
+        call.out.document({"member": _json(member)})
+    else:
+        call.out.text(f"{member.name}: {member.role}")
+    return OK
+
+
 def _json(member: Member) -> dict[str, Any]:
-    names = ("name", "display_name", "kind", "role", "added_by", "created_at", "disabled_at")
-    return {name: getattr(member, name) for name in names} | {"account_id": member.account_id}
+    names = ("name", "display_name", "kind", "role", "added_by", "created_at", "disabled_at", "account_id")
+    return {name: getattr(member, name) for name in names}
 
 
 COMMANDS = (("list", list_), ("add", add), ("change", change), ("remove", remove))

@@ -151,7 +151,7 @@ async def whoami(call: Invocation) -> int:
             ("scopes", ", ".join(who["scopes"])),
             ("token", who["token_name"] or ""),
             ("expires", moment(found.expires_at)),
-            ("project", target.project or "the server's own"),
+            ("project", target.project or f"{who['default_project'] or 'none'} (the server's own)"),
             ("projects", ", ".join(roles)),
         ]
     )

@@ -8,18 +8,27 @@ from uuid import UUID
 
 import typer
 
+from ..completion import complete_accounts, complete_scopes, complete_tokens
 from ..exits import OK
 from ..invocation import Invocation
 
 if TYPE_CHECKING:
-    from fasttrack.db.tokens import Token
     from fasttrack.domain.access import Permission
-    from fasttrack.workflow.tokens import CreatedToken
 
-ID = Annotated[UUID, typer.Argument(metavar="ID", help="The token's id, as `tokens list` shows it.")]
+    from ..store.people import MadeToken, Token
+
+ID = Annotated[
+    UUID,
+    typer.Argument(metavar="ID", help="The token's id, as `tokens list` shows it.", autocompletion=complete_tokens),
+]
 ACCOUNT = Annotated[
     str | None,
-    typer.Option("--account", metavar="NAME", help="Whose; by default the owner's of this FastTrack."),
+    typer.Option(
+        "--account",
+        metavar="NAME",
+        help="Whose, by name or id; by default your own, which is the owner's on this machine.",
+        autocompletion=complete_accounts,
+    ),
 ]
 
 
@@ -32,7 +41,9 @@ async def create(
         typer.Option(
             "--scope",
             metavar="SCOPE",
-            help="What it allows at most: read, edit, run, secrets, operate or manage. May be repeated; by default all.",
+            help="What it allows at most: read, edit, run, secrets, operate or manage. May be repeated; by default all "
+            "that you may give.",
+            autocompletion=complete_scopes,
         ),
     ] = None,
     only: Annotated[bool, typer.Option("--only-this-project", help="For the project of this command alone.")] = False,
@@ -49,25 +60,21 @@ async def create(
 
     Example: `fasttrack tokens create ci --account vision/nightly --scope read --scope run`
     """
-    from fasttrack.clock import SystemClock
-    from fasttrack.workflow.accounts import find_account_named
-    from fasttrack.workflow.tokens import create_token
+    from fasttrack.domain.tokens import require_token_name
 
-    scopes = _scopes(scope)
-    # Not `run`: a second try would make a second token, and tell the text of one of them to nobody.
-    async with call.opened(any_project=not only) as bench, bench.database.transaction() as db:
-        caller = await bench.caller(db)
-        made = await create_token(
-            db,
-            caller,
-            name=name,
-            account=(await find_account_named(db, caller, account)).id if account else None,
-            scopes=scopes,
-            only_project=bench.project if only else None,
-            stored_only=stored_only,
-            lifetime=timedelta(days=days),
-            now=SystemClock().now(),
-        )
+    from ..store.people import TokenRequest
+
+    require_token_name(name)
+    request = TokenRequest(
+        name=name,
+        account=account,
+        scopes=_scopes(scope),
+        is_for_project=only,
+        stored_only=stored_only,
+        lifetime=timedelta(days=days),
+    )
+    async with call.store(any_project=not only) as store:
+        made = await store.tokens.create(request)
     return _show(call, made)
 
 
@@ -76,21 +83,10 @@ async def list_(call: Invocation, account: ACCOUNT = None) -> int:
 
     Example: `fasttrack tokens list --account vision/nightly`
     """
-    from fasttrack.db import Db
-    from fasttrack.workflow.accounts import find_account_named
-    from fasttrack.workflow.tokens import list_tokens
-
-    from ..lookup import every
     from ..view.words import moment
 
-    async with call.opened(any_project=True) as bench:
-
-        async def read(db: Db) -> list[Token]:
-            caller = await bench.caller(db)
-            wanted = (await find_account_named(db, caller, account)).id if account else None
-            return await every(lambda window: list_tokens(db, caller, window, account=wanted), lambda t: (t.id,))
-
-        tokens = await bench.database.run(read)
+    async with call.store(any_project=True) as store:
+        tokens = await store.tokens.all(account)
     if call.out.as_json:
         call.out.document({"tokens": [_json(t) for t in tokens]})
     elif tokens:
@@ -117,12 +113,8 @@ async def rotate(
 
     Example: `fasttrack tokens rotate 0193c0de-0000-7000-8000-000000000001 --overlap-hours 2`
     """
-    from fasttrack.clock import SystemClock
-    from fasttrack.workflow.tokens import rotate_token
-
-    async with call.opened(any_project=True) as bench, bench.database.transaction() as db:
-        caller = await bench.caller(db)
-        made = await rotate_token(db, caller, token, now=SystemClock().now(), overlap=timedelta(hours=overlap))
+    async with call.store(any_project=True) as store:
+        made = await store.tokens.rotate(token, overlap=timedelta(hours=overlap))
     return _show(call, made)
 
 
@@ -131,17 +123,8 @@ async def revoke(call: Invocation, token: ID) -> int:
 
     Example: `fasttrack tokens revoke 0193c0de-0000-7000-8000-000000000001`
     """
-    from fasttrack.clock import SystemClock
-    from fasttrack.db import Db
-    from fasttrack.workflow.tokens import revoke_token
-
-    async with call.opened(any_project=True) as bench:
-
-        async def work(db: Db) -> Token:
-            caller = await bench.caller(db)
-            return await revoke_token(db, caller, token, now=SystemClock().now())
-
-        revoked = await bench.database.run(work)
+    async with call.store(any_project=True) as store:
+        revoked = await store.tokens.revoke(token)
     if call.out.as_json:
         call.out.document({"token": _json(revoked)})
     else:
@@ -149,24 +132,24 @@ async def revoke(call: Invocation, token: ID) -> int:
     return OK
 
 
-def _show(call: Invocation, made: CreatedToken) -> int:
+def _show(call: Invocation, made: MadeToken) -> int:
     from ..view.words import moment
 
     if call.out.as_json:
-        call.out.document({"token": _json(made.token), "secret": made.secret.text})
+        call.out.document({"token": _json(made.token), "secret": made.secret})
     else:
-        call.out.text(made.secret.text)
+        call.out.text(made.secret)
         until = f" until {moment(made.token.expires_at)}" if made.token.expires_at else ""
         call.out.say(f"{made.token.id} of {made.token.account_name}, valid{until}; it is not shown again")
     return OK
 
 
-def _scopes(given: list[str] | None) -> frozenset[Permission]:
+def _scopes(given: list[str] | None) -> frozenset[Permission] | None:
     from fasttrack.domain.access import Permission
     from fasttrack.errors import InvalidInput
 
     try:
-        return frozenset(Permission(s) for s in given) if given else frozenset(Permission)
+        return frozenset(Permission(s) for s in given) if given else None
     except ValueError:
         raise InvalidInput(f"a scope is one of {', '.join(Permission)}") from None
 

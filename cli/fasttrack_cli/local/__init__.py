@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from fasttrack.settings import Settings
 
 from ..workbench import Workbench, is_scheduler_running, opened
+from .audit import LocalAudit
 from .catalog import LocalCatalog
 from .jobs import LocalJobs
 from .logs import LocalLogs
 from .operations import LocalOperations
+from .people import LocalAccounts, LocalMembers
 from .pipelines import LocalPipelines
 from .projects import LocalLimits, LocalProjects, LocalRetentions, LocalSecrets
 from .resources import LocalResources
 from .templates import LocalTemplates
+from .tokens import LocalTokens
 
 __all__ = ["LocalStore", "local_store"]
 
@@ -29,6 +32,10 @@ class LocalStore:
     pipelines: LocalPipelines
     jobs: LocalJobs
     projects: LocalProjects
+    accounts: LocalAccounts
+    members: LocalMembers
+    tokens: LocalTokens
+    audit: LocalAudit
     limits: LocalLimits
     secrets: LocalSecrets
     retention: LocalRetentions
@@ -64,6 +71,10 @@ async def local_store(settings: Settings, *, any_project: bool = False) -> Async
             LocalPipelines(bench),
             LocalJobs(bench),
             LocalProjects(bench),
+            LocalAccounts(bench),
+            LocalMembers(bench),
+            LocalTokens(bench),
+            LocalAudit(bench),
             LocalLimits(bench),
             LocalSecrets(bench),
             LocalRetentions(bench),

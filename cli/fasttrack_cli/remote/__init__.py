@@ -7,16 +7,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..target import Target
+from .audit import RemoteAudit
 from .catalog import RemoteCatalog
 from .connection import Connection, connected
 from .jobs import RemoteJobs
 from .logs import RemoteLogs
 from .operations import RemoteOperations
+from .people import RemoteAccounts, RemoteMembers
 from .pipelines import RemotePipelines
 from .projects import RemoteLimits, RemoteProjects, RemoteSecrets
 from .resources import RemoteResources
 from .retention import RemoteRetentions
 from .templates import RemoteTemplates
+from .tokens import RemoteTokens
 
 __all__ = ["RemoteStore", "remote_store"]
 
@@ -29,6 +32,10 @@ class RemoteStore:
     pipelines: RemotePipelines
     jobs: RemoteJobs
     projects: RemoteProjects
+    accounts: RemoteAccounts
+    members: RemoteMembers
+    tokens: RemoteTokens
+    audit: RemoteAudit
     limits: RemoteLimits
     secrets: RemoteSecrets
     retention: RemoteRetentions
@@ -62,6 +69,10 @@ async def remote_store(target: Target, say: Callable[[str], None]) -> AsyncItera
             RemotePipelines(connection),
             jobs,
             RemoteProjects(connection),
+            RemoteAccounts(connection),
+            RemoteMembers(connection),
+            RemoteTokens(connection),
+            RemoteAudit(connection),
             RemoteLimits(connection),
             RemoteSecrets(connection),
             RemoteRetentions(connection),

@@ -32,6 +32,8 @@ _UNREACHED_TRIES = 2
 """Nobody listened: a server that is being restarted does again in a moment, a wrong address never."""
 _AGAIN = frozenset({429, 502, 503, 504})
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=60.0)
+_OF_NO_PROJECT = frozenset({"/projects", "/accounts", "/tokens"})
+"""Lists that are not of the project; `/tokens` with one would be those for it alone."""
 _VERSION = "X-FastTrack-Version"
 
 
@@ -79,7 +81,8 @@ class Connection:
     ) -> httpx.Response:
         """The answer of `/api/v1` + `path`, asked for again while that may help.
 
-        :param was_lost: called when an answer may have been lost, so that the request may have been carried out.
+        :param was_lost: called when an answer may have been lost, so that the request may have been carried out; what it
+            raises is raised, and nothing asked for again.
         :raises FastTrackError: the server refused it, as the same error would be raised on its machine.
         :raises Unavailable: it cannot be reached, or cannot serve it now.
         """
@@ -94,7 +97,7 @@ class Connection:
             except httpx.HTTPError as trouble:
                 is_unreached = isinstance(trouble, httpx.ConnectError | httpx.ConnectTimeout)
                 error = trouble_of(trouble, self.target)
-                if not is_unreached and was_lost is not None:
+                if error.retryable and not is_unreached and was_lost is not None:
                     was_lost()
                 if isinstance(trouble, httpx.UnsupportedProtocol | httpx.TooManyRedirects) or not error.retryable:
                     raise error from None
@@ -108,8 +111,9 @@ class Connection:
                 error = error_of(answer, self.target)
                 if answer.status_code not in _AGAIN:
                     raise error
-                if answer.status_code in (502, 504) and was_lost is not None:
-                    was_lost()  # a proxy gave up on an answer that may still have been made
+                if answer.status_code in (502, 503, 504) and was_lost is not None:
+                    # A proxy gave up on an answer that may still have been made, or a commit was not answered for.
+                    was_lost()
                 wait = _asked_to_wait(answer, rest)
             # A little apart, so that many clients do not come back at once.
             wait *= 1 + random.random() / 4  # noqa: S311 - no secret depends on it
@@ -169,7 +173,7 @@ async def connected(target: Target, say: Callable[[str], None]) -> AsyncIterator
 
 def ask_quickly(target: Target, path: str, query: Mapping[str, Any], *, seconds: float) -> list[dict[str, Any]]:
     """The items of a list, asked for once. :raises LookupError: there was no such answer in time."""
-    in_project = {} if target.project is None or path == "/projects" else {"project": target.project}
+    in_project = {} if target.project is None or path in _OF_NO_PROJECT else {"project": target.project}
     try:
         with httpx.Client(**_options(target), timeout=seconds) as client:
             answer = client.get(f"/api/v1{path}", params={**query, **in_project})

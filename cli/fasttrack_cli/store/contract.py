@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from .catalog import CatalogStore
+from .people import People
 from .values import (
     Changed,
     FromFile,
@@ -198,7 +199,7 @@ class Logs(Protocol):
         """
 
 
-class Store(CatalogStore, Protocol):
+class Store(CatalogStore, People, Protocol):
     """Everything that commands work on, for the time of one command."""
 
     @property

@@ -15,6 +15,8 @@ import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..errors import InvalidInput
+
 
 class TokenKind(StrEnum):
     """Whom a token stands for."""
@@ -49,6 +51,12 @@ class NewToken:
     def hash(self) -> bytes:
         """What is stored of it."""
         return hash_token(self.text)
+
+
+def require_token_name(name: str) -> None:
+    """Pass if it can say what a token is for. :raises InvalidInput: it cannot."""
+    if not 0 < len(name.strip()) <= 64 or not name.isprintable():
+        raise InvalidInput("a token's name has 1 to 64 printable characters")
 
 
 def new_token(kind: TokenKind) -> NewToken:

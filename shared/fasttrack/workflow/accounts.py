@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from uuid import UUID
@@ -12,12 +11,10 @@ from ..db import accounts as stored
 from ..db.accounts import Account, Standing
 from ..db.windows import FIRST_PAGE, Page, Window
 from ..domain.access import AccountKind, Caller, Permission, Role, highest_roles
+from ..domain.accounts import require_texts
 from ..errors import Conflict, InvalidInput, NotFound
-from ..ids import ProjectId
+from ..ids import ProjectId, parse_id
 from .audit import record
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
-_MOST_TEXT = 200
 
 
 def caller_of(
@@ -62,7 +59,7 @@ async def create_user(
     :raises Conflict: there is an account of that name.
     """
     caller.require_everywhere(Permission.MANAGE)
-    check_texts(name, display_name, email)
+    require_texts(name, display_name, email)
     made = await stored.insert_account(
         db, AccountKind.USER, name, display_name=display_name, email=email, is_superadmin=is_superadmin
     )
@@ -80,7 +77,7 @@ async def create_service_account(
     :raises Conflict: the project has a service account of that name.
     """
     caller.require(Permission.MANAGE, project)
-    check_texts(name, display_name, "")
+    require_texts(name, display_name, "")
     made = await stored.insert_account(
         db, AccountKind.SERVICE, f"{project_name}/{name}", display_name=display_name, project=project
     )
@@ -136,6 +133,8 @@ async def change_superadmin(db: Db, caller: Caller, account: UUID, value: bool) 
         raise InvalidInput("a service account belongs to one project and cannot be a superadmin")
     if not value and found.is_superadmin and await stored.lock_superadmins(db) <= {account}:
         raise Conflict(f"{found.name} is the last superadmin; make another one first")
+    if found.is_superadmin is value:
+        return found
     await stored.set_superadmin(db, account, value)
     await _record_change(db, caller, "account.change", found, {"is_superadmin": value})
     return await _again(db, account)
@@ -181,6 +180,14 @@ async def find_account_named(db: Db, caller: Caller, name: str) -> Account:
         return await find_account(db, caller, found.id)
     except NotFound:
         raise NotFound(f"there is no account {name[:80]}") from None
+
+
+async def account_named(db: Db, caller: Caller, text: str) -> UUID:
+    """The id that the text is, or that of the account of that name; what is done with an id checks who may see it.
+
+    :raises NotFound: no such account, or not theirs to see.
+    """
+    return parse_id(text) or (await find_account_named(db, caller, text)).id
 
 
 # -- inside -------------------------------------------------------------------------------------------------------------
@@ -229,15 +236,3 @@ async def _again(db: Db, account: UUID) -> Account:
 def _facts(account: Account) -> dict[str, object]:
     names = ("name", "kind", "display_name", "email", "is_superadmin")
     return {name: getattr(account, name) for name in names}
-
-
-def check_texts(name: str, display_name: str = "", email: str = "") -> None:
-    """Pass if these can be the texts of an account. :raises InvalidInput: one cannot."""
-    if not _NAME.fullmatch(name):
-        raise InvalidInput(
-            f"{name[:80]!r} cannot be a name here: use 1 to 64 letters, digits and `.`, `_`, `@`, `+`, `-`, "
-            "beginning with a letter or a digit"
-        )
-    for what, text in (("display name", display_name), ("email address", email)):
-        if len(text) > _MOST_TEXT or not text.isprintable():
-            raise InvalidInput(f"a {what} has at most {_MOST_TEXT} printable characters")

@@ -9,9 +9,9 @@ from ..db import accounts as stored
 from ..db.accounts import Member
 from ..db.windows import FIRST_PAGE, Page, Window
 from ..domain.access import AccountKind, Caller, Permission, Role
+from ..domain.accounts import require_texts
 from ..errors import Conflict, InvalidInput, NotFound
 from ..ids import ProjectId
-from .accounts import check_texts
 from .audit import record
 
 # -- members ------------------------------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ async def add_member(db: Db, caller: Caller, project: ProjectId, account: UUID, 
 
 
 async def change_member(db: Db, caller: Caller, project: ProjectId, account: UUID, role: Role) -> Member:
-    """Give a member another role.
+    """Give a member another role. Once more changes nothing.
 
     :raises NotFound: the account is no member.
     :raises Conflict: it is the project's last admin.
@@ -54,6 +54,8 @@ async def change_member(db: Db, caller: Caller, project: ProjectId, account: UUI
     if role is not Role.ADMIN:
         await _require_another_admin(db, project, account)
     before = await _member(db, project, account)
+    if before.role is role:
+        return before
     await stored.set_role(db, project, account, role)
     after = await _member(db, project, account)
     await record(
@@ -96,10 +98,12 @@ async def change_domain(db: Db, caller: Caller, project: ProjectId, domain: str)
     :raises NotFound: no such project.
     """
     caller.require_everywhere(Permission.MANAGE)
-    check_texts(domain)
+    require_texts(domain)
     before = await stored.domain_of(db, project)
     if before is None:
         raise NotFound("there is no such project")
+    if before == domain:
+        return
     await stored.set_domain(db, project, domain)
     await record(
         db,
@@ -120,7 +124,7 @@ async def change_domain_admin(db: Db, caller: Caller, account: UUID, domain: str
     :raises InvalidInput: it is a service account, or the name can be none.
     """
     caller.require_everywhere(Permission.MANAGE)
-    check_texts(domain)
+    require_texts(domain)
     found = await stored.find_account(db, account)
     if found is None:
         raise NotFound("there is no such account")

@@ -6,9 +6,9 @@ from ..db import Db
 from ..db.accounts import domain_of
 from ..db.projects import find_project, insert_project
 from ..domain.access import Caller, Permission
+from ..domain.accounts import require_texts
 from ..errors import Conflict, InvalidInput
 from ..ids import ProjectId
-from .accounts import check_texts
 from .audit import record
 
 LONGEST_NAME = 64
@@ -27,7 +27,7 @@ async def create_project(db: Db, caller: Caller, name: str, *, domain: str | Non
     if not 0 < len(name.strip()) <= LONGEST_NAME or len(name) > LONGEST_NAME or not name.isprintable():
         raise InvalidInput(f"a project's name has 1 to {LONGEST_NAME} printable characters")
     wanted = DEFAULT_DOMAIN if domain is None else domain
-    check_texts(wanted)
+    require_texts(wanted)
     made = await insert_project(db, name, wanted)
     if made is None:
         known = await find_project(db, name)

@@ -13,7 +13,7 @@ from ..db import tokens as stored
 from ..db.tokens import Bearer, Token
 from ..db.windows import FIRST_PAGE, Page, Window
 from ..domain.access import AccountKind, Caller, Permission
-from ..domain.tokens import NewToken, TokenKind, hash_token, new_token
+from ..domain.tokens import NewToken, TokenKind, hash_token, new_token, require_token_name
 from ..errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from ..ids import ProjectId
 from .accounts import caller_of
@@ -103,7 +103,7 @@ async def create_token(
     :raises Forbidden: the caller may not do what the token would, or not make tokens for that account.
     :raises Conflict: the account has too many tokens, or is disabled.
     """
-    _check_name(name)
+    require_token_name(name)
     if not scopes:
         raise InvalidInput("a token needs at least one scope: " + ", ".join(Permission))
     if not timedelta(seconds=1) <= lifetime <= LONGEST_LIFETIME:
@@ -314,8 +314,3 @@ async def _record(
 def _facts(token: Token) -> dict[str, object]:
     names = ("account_name", "kind", "name", "scopes", "only_project", "not_before", "expires_at", "stored_only")
     return {name: getattr(token, name) for name in names}
-
-
-def _check_name(name: str) -> None:
-    if not 0 < len(name.strip()) <= 64 or not name.isprintable():
-        raise InvalidInput("a token's name has 1 to 64 printable characters")

@@ -51,7 +51,7 @@ async def test_its_commands_run(stored: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "portal" / "operations.json").write_text(json.dumps({sha256(text.encode()).hexdigest(): text}))
     blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.S)
     commands = [line for block in blocks for line in block.splitlines() if line.startswith("fasttrack ")]
-    assert len(commands) == 11
+    assert len(commands) == 14
     for line in commands:
         answer = await stored(*shlex.split(line)[1:])
         assert answer.code == 0, (line, answer)

@@ -106,11 +106,30 @@ async def test_what_cannot_be_a_token_is_refused(client: httpx.AsyncClient, peop
         {"name": ""}, {"name": "x", "scopes": []}, {"name": "x", "scopes": ["everything"]},
         {"name": "x", "expires_at": "2026-11-24T09:00:00"}, {"name": "x", "expires_at": now.isoformat()},
         {"name": "x", "expires_at": (now + timedelta(days=400)).isoformat()}, {"name": "x", "role": "admin"},
-        {"name": "x", "account_id": "1"},
+        {"name": "x", "account_id": "1"}, {"name": "x", "lifetime_seconds": 0}, {"name": "x", "lifetime_seconds": 366 * 86_400 + 1},
+        {"name": "x", "lifetime_seconds": 60, "expires_at": (now + timedelta(days=4)).isoformat()},
     ):  # fmt: skip
         problem_of(await client.post(f"{API}/tokens", json=wrong), 422, "INVALID_INPUT")
     problem_of(await client.post(f"{API}/tokens", json={"name": "x", "account": "nobody"}), 404, "NOT_FOUND")
     assert await people.audit() == []
+
+
+async def test_a_token_lives_as_long_as_it_says_by_the_servers_clock(client: httpx.AsyncClient) -> None:
+    made = await client.post(f"{API}/tokens", json={"name": "x", "lifetime_seconds": 366 * 86_400})
+    token = made.json()["token"]
+    ends, begins = (datetime.fromisoformat(token[name]) for name in ("expires_at", "not_before"))
+    assert (made.status_code, ends - begins) == (201, timedelta(days=366))
+
+
+async def test_whoever_calls_is_told_the_project_of_requests_that_name_none(
+    client: httpx.AsyncClient, people: People, project: ProjectId
+) -> None:
+    """Unless they may not see it: then there is nothing to tell."""
+    assert (await client.get(f"{API}/whoami")).json()["default_project"] == "default"
+    ada, grace = await people.user("ada", default="viewer"), await people.user("grace", vision="admin")
+    for account, project in ((ada, "default"), (grace, None)):
+        mine = bearer((await people.token(account)).secret.text)
+        assert (await client.get(f"{API}/whoami", headers=mine)).json()["default_project"] == project
 
 
 async def test_the_audit_log_is_read_by_who_what_and_when(client: httpx.AsyncClient, people: People) -> None:
@@ -133,7 +152,14 @@ async def test_the_audit_log_is_read_by_who_what_and_when(client: httpx.AsyncCli
     assert await actions(outcome="refused") == []
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert (await actions(since=later), await actions(before=later, object_kind="secret")) == ([], of_secrets)
-    for wrong in ({"object_id": "HUB"}, {"outcome": "maybe"}, {"since": "2026-11-24T09:00:00"}, {"who": "ada"}):
+    for wrong in (
+        {"object_id": "HUB"},
+        {"outcome": "maybe"},
+        {"since": "2026-11-24T09:00:00"},
+        {"who": "ada"},
+        {"since": "0001-01-01T00:00:00Z"},
+        {"before": "9999-12-31T23:59:59Z"},
+    ):
         problem_of(await client.get(f"{API}/audit", params=wrong, headers=mine), 422, "INVALID_INPUT")
     first = (await client.get(f"{API}/audit", params={"limit": 2}, headers=mine)).json()
     rest = (await client.get(f"{API}/audit", params={"after": first["next"]}, headers=mine)).json()
@@ -148,6 +174,17 @@ async def test_accounts_are_listed_read_and_switched(client: httpx.AsyncClient, 
     mine = bearer((await people.token(ada)).secret.text)
     assert [a["name"] for a in (await client.get(f"{API}/accounts", headers=mine)).json()["items"]] == ["ada"]
     problem_of(await client.get(f"{API}/accounts/grace", headers=mine), 404, "NOT_FOUND")
+    await people.service("default", "nightly")
+    await people.service("vision", "nightly")
+
+    async def named(name: str, **more: Any) -> list[str]:
+        answer = await client.get(f"{API}/accounts", params={"name": name}, **more)
+        assert answer.json()["next"] is None
+        return [a["name"] for a in answer.json()["items"]]
+
+    assert await named("default/nightly", headers=mine) == ["default/nightly"]
+    assert [await named(name, headers=mine) for name in ("vision/nightly", "grace", "nobody", "")] == [[]] * 4
+    assert await named("vision/nightly") == ["vision/nightly"]
     for verb, is_off in (("disable", True), ("disable", True), ("enable", False)):
         answer = await client.post(f"{API}/accounts/grace/{verb}")
         assert (answer.json()["disabled_at"] is not None) is is_off

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, field_validator
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, field_validator, model_validator
 
 from fasttrack.domain.access import AccountKind, Permission, Role
 from fasttrack.domain.tokens import TokenKind
@@ -155,8 +155,23 @@ class TokenBody(BaseModel):
         None, description="What it allows at most; `null`: all that the token of this call allows."
     )
     expires_at: AwareDatetime | None = Field(None, description="At most 366 days after it begins; `null`: 90 days.")
+    lifetime_seconds: int | None = Field(
+        None, ge=1, le=31_622_400, description="How long it is valid, instead of `expires_at`; 366 days at most."
+    )
     not_before: AwareDatetime | None = Field(None, description="From when on it is valid; `null`: at once.")
     stored_only: bool = Field(False, description="For stored operations of GraphQL, and nothing else.")
+
+    @model_validator(mode="after")
+    def _ends_once(self) -> TokenBody:
+        if self.expires_at is not None and self.lifetime_seconds is not None:
+            raise ValueError("`expires_at` and `lifetime_seconds` exclude each other: give one of them")
+        return self
+
+    def lifetime(self, begins_at: datetime) -> timedelta | None:
+        """How long it is to be valid from `begins_at` on; `None`: nobody said."""
+        if self.lifetime_seconds is not None:
+            return timedelta(seconds=self.lifetime_seconds)
+        return None if self.expires_at is None else self.expires_at - begins_at
 
 
 class RotateBody(BaseModel):

@@ -12,6 +12,7 @@ from fasttrack.db import Db
 from fasttrack.db import accounts as stored
 from fasttrack.db.windows import Window
 from fasttrack.domain.access import Permission
+from fasttrack.errors import NotFound
 from fasttrack.workflow import accounts, members
 
 from . import access_models as models
@@ -27,11 +28,24 @@ ADomain = Annotated[str, Path(alias="domain", max_length=64, description="The do
 @router.get("/accounts", summary="List accounts")
 async def list_accounts(
     call: OfCaller,
+    name: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="The account of this name alone, a service account's too; the other parameters play no part then.",
+            examples=["default/nightly"],
+        ),
+    ] = None,
     after: Annotated[str, Query(max_length=200, description="`next` of the page before.")] = "",
     limit: Limited = 100,
 ) -> Page[models.Account]:
-    """Accounts by name: all for a superadmin, for others those they share a project with."""
+    """Accounts by name: all for a superadmin, for others those they share a project with.
+
+    With `name` one at most. Whoever manages a project finds every person so.
+    """
     async with call.parts.database.transaction() as db:
+        if name is not None:
+            return Page(items=await _named(db, call, name), next=None)
         page = await accounts.list_accounts(db, call.caller, Window(limit, after=(after,)))
     items = [models.Account.model_validate(a) for a in page.items]
     return Page(items=items, next=items[-1].name if page.has_more else None)
@@ -108,6 +122,13 @@ async def add_domain_admin(call: OfCaller, domain: ADomain, account: AnAccount) 
 async def remove_domain_admin(call: OfCaller, domain: ADomain, account: AnAccount) -> Response:
     """Have a person be the admin of a domain no more; memberships stay. May be repeated. For superadmins."""
     return await _change_domain_admin(call, domain, account, is_admin=False)
+
+
+async def _named(db: Db, call: Call, name: str) -> list[models.Account]:
+    try:
+        return [models.Account.model_validate(await accounts.find_account_named(db, call.caller, name))]
+    except NotFound:
+        return []
 
 
 async def _change(call: Call, change: Callable[[Db], Awaitable[stored.Account]]) -> models.Account:

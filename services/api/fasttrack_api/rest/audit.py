@@ -9,6 +9,7 @@ from pydantic import AwareDatetime
 
 from fasttrack.db.audit import AuditFilter
 from fasttrack.db.windows import Window
+from fasttrack.domain.moments import require_moment
 from fasttrack.errors import InvalidInput
 from fasttrack.workflow.audit import list_audit
 
@@ -40,6 +41,8 @@ async def read_audit(
     """Entries, newest first: of the projects that you manage, and for superadmins also of none. 403 if you manage none."""
     if object_id is not None and object_kind is None:
         raise InvalidInput("an `object_id` is looked for together with its `object_kind`")
+    for moment in (since, before):
+        require_moment(moment)
     async with call.parts.database.transaction() as db:
         wanted = AuditFilter(
             projects=None if project is None else [await the_project(db, call, project)],

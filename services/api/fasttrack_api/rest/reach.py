@@ -16,7 +16,7 @@ from fasttrack.db.visible import ProjectRecord, find_visible_project, project_of
 from fasttrack.domain.access import Caller, Permission
 from fasttrack.errors import InvalidInput, NotFound
 from fasttrack.ids import JobId, PipelineId, ProjectId, parse_id
-from fasttrack.workflow.accounts import find_account_named
+from fasttrack.workflow.accounts import account_named
 
 from ..auth import caller_of, count_caller
 from ..parts import Parts
@@ -173,4 +173,4 @@ async def the_account(db: Db, call: Call, what: str) -> UUID:
 
     :raises NotFound: there is no account of that name that the caller may see.
     """
-    return parse_id(what) or (await find_account_named(db, call.caller, what)).id
+    return await account_named(db, call.caller, what)

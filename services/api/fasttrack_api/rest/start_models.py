@@ -83,7 +83,7 @@ class Whoami(BaseModel):
     """Who calls."""
 
     model_config = example(
-        name="ada", kind="user", is_superadmin=False, scopes=["read", "run"], only_project=None, token_name="laptop",  # noqa: S106
+        name="ada", kind="user", is_superadmin=False, scopes=["read", "run"], only_project=None, default_project="default", token_name="laptop",  # noqa: S106
         expires_at=_WHEN, projects=[dict(project="default", role="editor")],
     )  # fmt: skip
     name: str
@@ -91,6 +91,9 @@ class Whoami(BaseModel):
     is_superadmin: bool = Field(description="Whether they may do everything everywhere, as far as the scopes allow.")
     scopes: list[Permission] = Field(description="What they may do at most, in any project.")
     only_project: str | None = Field(description="The one project that the token is for; `null`: it is for all.")
+    default_project: str | None = Field(
+        description="The project of requests that name none; `null`: it is not theirs to see."
+    )
     token_name: str | None = Field(description="What the token is for; `null`: they came without a stored one.")
     expires_at: datetime | None = Field(description="When the token ends; `null`: it has no end, or there is none.")
     projects: list[RoleIn] = Field(description="The first hundred they may read, by name.")

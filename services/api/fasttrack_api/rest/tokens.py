@@ -55,6 +55,7 @@ async def create_token(
     """
     now = call.parts.clock.now()
     begins_at = given.not_before or now
+    lifetime = given.lifetime(begins_at)
     # Not `run`: a second try would make a second token, and tell the text of one of them to nobody.
     async with call.parts.database.transaction() as db:
         made = await tokens.create_token(
@@ -65,7 +66,7 @@ async def create_token(
             account=None if given.account is None else await the_account(db, call, given.account),
             scopes=call.caller.scopes if given.scopes is None else given.scopes,
             only_project=None if project is None else await the_project(db, call, project),
-            lifetime=tokens.DEFAULT_LIFETIME if given.expires_at is None else given.expires_at - begins_at,
+            lifetime=tokens.DEFAULT_LIFETIME if lifetime is None else lifetime,
             not_before=begins_at,
             stored_only=given.stored_only,
         )

@@ -29,12 +29,14 @@ async def whoami(call: OfCaller) -> start_models.Whoami:
         seen = await list_visible_projects(db, caller.projects, limit=_MOST_PROJECTS)
         only = caller.only_project
         one = None if only is None else await find_visible_project(db, only, caller.projects)
+        unnamed = await find_visible_project(db, call.parts.settings.project, caller.projects)
     return start_models.Whoami(
         name=caller.name,
         kind=caller.kind,
         is_superadmin=caller.is_superadmin,
         scopes=[p for p in Permission if p in caller.scopes],
         only_project=None if one is None else one.name,
+        default_project=None if unnamed is None else unnamed.name,
         token_name=None if token is None else token.name,
         expires_at=None if token is None else token.expires_at,
         projects=[start_models.RoleIn(project=p.name, role=caller.roles.get(p.id)) for p in seen],

@@ -10,6 +10,7 @@ import strawberry
 
 from fasttrack.db import Db
 from fasttrack.domain.access import Permission
+from fasttrack.domain.moments import require_moment
 from fasttrack.ids import ProjectId
 from fasttrack.workflow import tokens
 from fasttrack.workflow.tokens import CreatedToken
@@ -17,7 +18,6 @@ from fasttrack.workflow.tokens import CreatedToken
 from ..context import Context, Info
 from ..ids import Kind, require_id
 from ..types.account import Token
-from ..types.common import require_moment
 from .base import MutationError, tried
 
 

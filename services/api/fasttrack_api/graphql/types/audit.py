@@ -11,6 +11,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from fasttrack.db import audit as audit_db
+from fasttrack.domain.moments import require_moment
 from fasttrack.errors import InvalidInput
 from fasttrack.ids import ProjectId
 from fasttrack.workflow.audit import list_audit
@@ -19,7 +20,7 @@ from ..context import Context, Info
 from ..ids import Kind, require_id, to_global
 from ..paging import Connection, Listing
 from .account import Account, shown_account, shown_project
-from .common import Node, require_moment
+from .common import Node
 from .enums import AuditOutcome
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import datetime
 import strawberry
 
 from fasttrack.domain.states import InstanceState, JobState
-from fasttrack.errors import InvalidInput, Problem, Severity
+from fasttrack.errors import Problem, Severity
 
 
 @strawberry.interface(description="Something with a global id, which `node` finds again.")
@@ -41,14 +41,6 @@ class NamedText:
     value: str = strawberry.field(
         description="The text. A reference to a secret, `${{ secrets.NAME }}`, stays one: no value is ever shown."
     )
-
-
-def require_moment(moment: datetime | None) -> None:
-    """Pass if a list can be bounded by it. :raises InvalidInput: it has no zone, or is of another age."""
-    if moment is not None and moment.tzinfo is None:
-        raise InvalidInput("a time needs its zone, such as 2026-11-24T09:00:00Z")
-    if moment is not None and not 1970 < moment.year < 9999:
-        raise InvalidInput("a time is later than 1970, and earlier than 9999")
 
 
 @strawberry.type(description="One thing that is wrong with a pipeline file.")

@@ -12,6 +12,7 @@ import strawberry
 from fasttrack.db.feed import read_head
 from fasttrack.db.listings import JobFilter as Wanted
 from fasttrack.db.listings import list_jobs_of
+from fasttrack.domain.moments import require_moment
 from fasttrack.domain.states import JobState
 from fasttrack.errors import InvalidInput
 from fasttrack.feed import Cursor
@@ -20,7 +21,6 @@ from fasttrack.ids import PipelineId, VersionId
 from ..context import Context
 from ..ids import Kind, require_id
 from ..paging import Listing
-from .common import require_moment
 from .job import Job, JobConnection
 
 _JOBS = Listing("j", UUID)
