@@ -65,12 +65,8 @@ async def _change(
         for job in jobs:
             where, record = await the_job(db, call, str(job), Permission.RUN)
             found[record.id] = where, record
-        now = call.parts.clock.now()
         # In the order of ids, as every other writer locks jobs.
-        changed = [
-            models.Changed(id=i, state_before=await one(db, call.caller, found[i][0], i, now=now))
-            for i in sorted(found)
-        ]
+        changed = [models.Changed(id=i, state_before=await one(db, call.caller, found[i][0], i)) for i in sorted(found)]
         touched: list[JobId] = []
         for name in pipelines:
             where, pipeline = await the_pipeline(db, call, name, project, Permission.RUN)
