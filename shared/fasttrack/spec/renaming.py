@@ -40,6 +40,21 @@ def renamed(text: str, name: str) -> str:
     return to_yaml(document.model_copy(update={"name": name}))
 
 
+def renamed_in_place(text: str, old: str, new: str) -> str:
+    """The text of a draft, which need not compile, with `new` where it gives `old` as its name; as it is, if it does not."""
+    try:
+        root = read_tree(text)
+        if not isinstance(root.value, dict) or (node := root.value.get("name")) is None or node.text != old:
+            return text
+        changed = _in_place(text, root, new)
+        if changed is None:
+            return text
+        now = read_tree(changed).value["name"]
+    except InvalidPipeline:
+        return text  # no YAML: whoever mends it reads what is wrong with the name as well
+    return changed if now.text == new else text
+
+
 def _in_place(text: str, root: Node, name: str) -> str | None:
     node = root.value.get("name") if isinstance(root.value, dict) else None
     if node is None or node.text is None or not node.is_single_line:
