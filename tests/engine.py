@@ -70,7 +70,7 @@ class Engine:
 
     async def cancel(self, job: JobId) -> JobState:
         """Ask for a cancel."""
-        state = await self.database.run(lambda db: cancel(db, self.project, job, now=SystemClock().now()))
+        state = await self.database.run(lambda db: cancel(db, self.project, job))
         if self.doorbell is not None:
             await self.doorbell.ring([job])
         return state

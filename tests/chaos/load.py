@@ -109,8 +109,7 @@ class People:
         if planned.cancel_after is None:
             return
         await asyncio.sleep(planned.cancel_after)
-        now = datetime.now(UTC)
-        await self._until_answered(lambda: self.database.run(lambda db: cancel(db, self.project, job, now=now)))
+        await self._until_answered(lambda: self.database.run(lambda db: cancel(db, self.project, job)))
         self.done["cancels asked for"] += 1
         await self.doorbell.ring([job])
 

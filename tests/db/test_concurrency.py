@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 
-from fasttrack.clock import SystemClock
 from fasttrack.db import Database, Db, connect
 from fasttrack.db.feed import PLACED
 from fasttrack.db.passes import due_jobs
@@ -238,7 +237,7 @@ LIMITED = {"concurrency": {"limit": 3, "on_limit": "cancel_older"}}
 async def test_passes_submits_cancels_and_limits_at_once_never_deadlock(engine: Engine, database_url: str) -> None:
     """Overlapping random sets of jobs, in random order, from six sides."""
     rng = random.Random(7)
-    database, project, clock = engine.database, engine.project, SystemClock()
+    database, project = engine.database, engine.project
     await database.run(lambda db: change_limit(db, project, "pool", "gpu", 3))
     graph = {"a": "", "b": "a", "c": "a", "d": "b c"}
     texts = [
@@ -255,7 +254,7 @@ async def test_passes_submits_cancels_and_limits_at_once_never_deadlock(engine: 
     async def cancel_one() -> None:
         await asyncio.sleep(0.02)
         if jobs:
-            await database.run(lambda db: cancel(db, project, rng.choice(jobs), now=clock.now()))
+            await database.run(lambda db: cancel(db, project, rng.choice(jobs)))
 
     def passes(versions: CompiledVersions) -> Callable[[], Awaitable[None]]:
         async def one_pass() -> None:

@@ -122,7 +122,7 @@ class People:
             overrides={} if request.cpus is None else {"t0": {"resources": {"cpu": request.cpus}}},
         )
 
-        async def work(db: Db, _: datetime) -> JobId:
+        async def work(db: Db) -> JobId:
             return (await submit(db, self.world.project, version, pipeline, wanted)).job_id
 
         job = await self._insist(work)
@@ -130,8 +130,8 @@ class People:
         return job
 
     async def _cancel(self, job: JobId) -> None:
-        async def work(db: Db, now: datetime) -> JobState:
-            return await cancel(db, self.world.project, job, now=now)
+        async def work(db: Db) -> JobState:
+            return await cancel(db, self.world.project, job)
 
         before = await self._insist(work)
         self.world.log(f"cancelled {str(job)[-6:]} which was {before}")
@@ -144,11 +144,11 @@ class People:
             await asyncio.sleep(0.2)
         await asyncio.sleep(wanted.after)
 
-        async def stop(db: Db, now: datetime) -> JobState:
-            return await pause(db, world.project, job, stop=wanted.stop, now=now)
+        async def stop(db: Db) -> JobState:
+            return await pause(db, world.project, job, stop=wanted.stop)
 
-        async def go_on(db: Db, now: datetime) -> JobState:
-            return await resume(db, world.project, job, now=now)
+        async def go_on(db: Db) -> JobState:
+            return await resume(db, world.project, job)
 
         try:
             await self._insist(stop)
@@ -170,7 +170,7 @@ class People:
             await asyncio.sleep(0.1)
             task = world.watch.waits_again(job)
 
-        async def work(db: Db, _: datetime) -> Skipped:
+        async def work(db: Db) -> Skipped:
             return await skip(db, world.project, job, task, by="ada")
 
         try:
@@ -188,14 +188,14 @@ class People:
         world = self.world
         name = f"pipeline-{number}"
         await asyncio.sleep(wanted.after)
-        jobs = await self._insist(lambda db, _: pause_pipeline(db, world.project, name))
+        jobs = await self._insist(lambda db: pause_pipeline(db, world.project, name))
         since = world.now()
         world.log(f"paused {name}")
         for job in jobs:
             world.ring(job)
         await asyncio.sleep(wanted.lasts)
         self.paused.append((number, since, world.now()))
-        for job in await self._insist(lambda db, _: resume_pipeline(db, world.project, name)):
+        for job in await self._insist(lambda db: resume_pipeline(db, world.project, name)):
             world.ring(job)
 
     async def _run_again(self, job: JobId, request: Request) -> None:
@@ -206,7 +206,7 @@ class People:
         while not world.watch.has_ended(job):
             await asyncio.sleep(0.5)
 
-        async def work(db: Db, _: datetime) -> JobId:
+        async def work(db: Db) -> JobId:
             plan = await plan_rerun(db, world.project, job, start=start)
             return (await rerun(db, world.project, plan, by="ada", key=key)).job_id
 
@@ -219,14 +219,13 @@ class People:
         self.again[key] = (job, start)
         world.ring(again)
 
-    async def _insist(self, work: Callable[[Db, datetime], Awaitable[T]]) -> T:
+    async def _insist(self, work: Callable[[Db], Awaitable[T]]) -> T:
         """Ask one server after the other until one has answered; a refusal is an answer."""
         while True:
             self._lives += 1
             life = Life(f"api-{self._lives % 2}", self._lives)
-            now = self.world.wall_clock(life.process)
             database = SimDatabase(self.world, life)
-            task = self.world.loop.spawn(database.run(lambda db, now=now: work(db, now)), life)  # type: ignore[misc]
+            task = self.world.loop.spawn(database.run(work), life)
             await asyncio.wait({task}, timeout=_PATIENCE)
             if not task.done():
                 self.world.kill(life)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from fasttrack.clock import SystemClock
 from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.errors import Conflict
 from fasttrack.ids import JobId
@@ -18,7 +17,7 @@ I = InstanceState  # noqa: E741
 
 
 async def do(engine: Engine, what, job: JobId, **how: object) -> JobState:  # type: ignore[no-untyped-def]
-    return await engine.database.run(lambda db: what(db, engine.project, job, now=SystemClock().now(), **how))
+    return await engine.database.run(lambda db: what(db, engine.project, job, **how))
 
 
 async def test_what_runs_may_finish_and_nothing_new_starts(engine: Engine) -> None:

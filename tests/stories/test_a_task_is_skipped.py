@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from fasttrack.clock import SystemClock
 from fasttrack.db.limits import set_limit
 from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.errors import Conflict, NotFound
@@ -88,14 +87,13 @@ async def test_a_paused_job_lets_go_of_what_ran_so_that_it_can_be_skipped(engine
     """The remedy that the refusal names."""
     engine.site.script("a", Script(held=True))
     job = await engine.submit(a_file({"a": "", "b": "a"}))
-    now = SystemClock().now()
     async with engine.scheduling():
         await engine.reached(job, "a", I.RUNNING)
-        await engine.database.run(lambda db: pause(db, engine.project, job, stop=True, now=now))
+        await engine.database.run(lambda db: pause(db, engine.project, job, stop=True))
         await engine.reached(job, "a", I.READY)
         await skipped(engine, job, "a")
         assert (await engine.job(job)).state is JobState.PAUSED
-        await engine.database.run(lambda db: resume(db, engine.project, job, now=now))
+        await engine.database.run(lambda db: resume(db, engine.project, job))
         assert await engine.ended(job) is JobState.SUCCEEDED
     assert await engine.states(job) == {"a": I.SKIPPED, "b": I.SUCCEEDED}
 

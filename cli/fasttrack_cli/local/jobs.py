@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -167,11 +166,9 @@ class LocalJobs:
 
         async def work(db: Db) -> list[Changed]:
             found = {r.id: r for r in [await control.resolve_job(db, project, text) for text in texts]}
-            caller, now = await self._bench.caller(db), datetime.now(UTC)
+            caller = await self._bench.caller(db)
             # In the order of ids, as every other writer locks jobs.
-            changed = [
-                Changed(as_told(Job, found[i]), await one(db, caller, project, i, now=now)) for i in sorted(found)
-            ]
+            changed = [Changed(as_told(Job, found[i]), await one(db, caller, project, i)) for i in sorted(found)]
             if wholes is not None:
                 await wholes(db, caller)
             crash_point(f"{verb}.before_commit")

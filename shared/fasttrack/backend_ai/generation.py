@@ -94,7 +94,6 @@ class Generation:
         return ",".join(found)
 
 
-
 def _order(api_version: str) -> tuple[int, int]:
     """Its number and its date, to compare by; one that cannot be read is older than all."""
     found = re.fullmatch(r"v(\d{1,4})\.(\d{8})", api_version)

@@ -298,7 +298,7 @@ async def remember_key(db: Db, project: ProjectId, key: str, request_hash: str, 
     return inserted == 1
 
 
-async def request_cancel(db: Db, project: ProjectId, job: JobId, now: datetime) -> tuple[JobState, bool] | None:
+async def request_cancel(db: Db, project: ProjectId, job: JobId) -> tuple[JobState, bool] | None:
     """Mark the job for cancelling and make it due; its state before, and whether it was marked just now.
 
     `None` if the project has no such job. A job that is over, or already marked, is left as it is.
@@ -308,13 +308,13 @@ async def request_cancel(db: Db, project: ProjectId, job: JobId, now: datetime) 
         return None
     marked = await db.execute(
         """WITH marked AS (
-               UPDATE job SET cancel_requested_at = $2, next_reconcile_at = least($2, now()), seq = seq + 1
-               WHERE id = $1 AND cancel_requested_at IS NULL AND next_reconcile_at IS NOT NULL RETURNING seq),
+               UPDATE job SET cancel_requested_at = clock_timestamp(), next_reconcile_at = now(), seq = seq + 1
+               WHERE id = $1 AND cancel_requested_at IS NULL AND next_reconcile_at IS NOT NULL
+               RETURNING seq, cancel_requested_at AS at),
              told AS (INSERT INTO event (job_id, seq, at, kind, payload)
-                      SELECT $1, seq, $2, 'job.cancel_requested', '{}' FROM marked RETURNING job_id, seq)
+                      SELECT $1, seq, at, 'job.cancel_requested', '{}' FROM marked RETURNING job_id, seq)
            INSERT INTO unplaced_range (job_id, seq, events) SELECT job_id, seq, 1 FROM told""",
         job,
-        now,
     )
     return JobState(row["state"]), marked == 1
 

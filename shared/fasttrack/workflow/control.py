@@ -1,10 +1,14 @@
-"""What people do to a job after it was submitted."""
+"""What people do to a job after it was submitted.
+
+Each is decided at the database's time, read under the job's lock: what one client asks for comes after what it follows, and
+is due at once, whatever the clocks of their machines show.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from ..db import Db
@@ -24,19 +28,19 @@ from .audit import record
 from .versions import CompiledVersions
 
 
-async def cancel(db: Db, project: ProjectId, job: JobId, *, now: datetime) -> JobState:
+async def cancel(db: Db, project: ProjectId, job: JobId) -> JobState:
     """Ask for a cancel; the job's state before. Repeatable; a job that is over stays what it is.
 
     What has succeeded stays so; sessions are ended, and nothing new starts from here on (I13).
 
     :raises NotFound: the project has no such job.
     """
-    return (await ask_to_cancel(db, project, job, now=now))[0]
+    return (await ask_to_cancel(db, project, job))[0]
 
 
-async def ask_to_cancel(db: Db, project: ProjectId, job: JobId, *, now: datetime) -> tuple[JobState, bool]:
+async def ask_to_cancel(db: Db, project: ProjectId, job: JobId) -> tuple[JobState, bool]:
     """`cancel`, telling also whether it is news: not for a job that is over, or that was asked before."""
-    asked = await request_cancel(db, project, job, now)
+    asked = await request_cancel(db, project, job)
     if asked is None:
         raise NotFound(f"there is no job {job}")
     return asked
@@ -65,13 +69,13 @@ async def resolve_job(db: Db, project: ProjectId, text: str) -> JobRecord:
     return found[0]
 
 
-async def pause(db: Db, project: ProjectId, job: JobId, *, stop: bool = False, now: datetime) -> JobState:
+async def pause(db: Db, project: ProjectId, job: JobId, *, stop: bool = False) -> JobState:
     """Have the job start nothing new; the state before. Repeatable. Needs a transaction.
 
     :param stop: end what runs as well; those tasks begin anew when the job is resumed, and use up no retry.
     :raises NotFound: the project has no such job. :raises Conflict: it is over, or being cancelled.
     """
-    decision = await _deciding(db, project, job, now)
+    decision = await _deciding(db, project, job)
     before = decision.job.state
     if before is JobState.PAUSED:
         return before
@@ -82,12 +86,12 @@ async def pause(db: Db, project: ProjectId, job: JobId, *, stop: bool = False, n
     return before
 
 
-async def resume(db: Db, project: ProjectId, job: JobId, *, now: datetime) -> JobState:
+async def resume(db: Db, project: ProjectId, job: JobId) -> JobState:
     """Have a paused job go on; the state before. One that is not paused is left as it is. Needs a transaction.
 
     :raises NotFound: the project has no such job. :raises Conflict: it is over, or being cancelled.
     """
-    decision = await _deciding(db, project, job, now)
+    decision = await _deciding(db, project, job)
     before = decision.job.state
     if before.is_terminal or decision.is_cancelling:
         raise Conflict(f"job {job} is {_being(decision)}; run it again with `fasttrack rerun`")
@@ -193,7 +197,7 @@ async def _set_paused(db: Db, project: ProjectId, name: str, *, paused: bool) ->
     return await make_due(db, pipeline=pipeline.id)
 
 
-async def _deciding(db: Db, project: ProjectId, job: JobId, now: datetime | None = None) -> JobDecision:
+async def _deciding(db: Db, project: ProjectId, job: JobId) -> JobDecision:
     """The job under its lock, with its open attempts, ready to be decided about."""
     locked = await lock_job(db, project, job)
     if locked is None:
@@ -203,9 +207,7 @@ async def _deciding(db: Db, project: ProjectId, job: JobId, now: datetime | None
     # Nothing is started here: a scheduler does, when it looks at the job.
     policy = EnginePolicy(site=locked.site or "", fence=timedelta(0))
     snapshot = JobSnapshot(locked, pipelines[locked.id], instances[locked.id], attempts[locked.id])
-    # A caller whose clock is ahead must not make the job due only when the others' clocks have got there.
-    clock = await read_clock(db)
-    return JobDecision(snapshot, policy, clock if now is None else min(now, clock), starts=False)
+    return JobDecision(snapshot, policy, await read_clock(db), starts=False)
 
 
 def _being(decision: JobDecision) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
 
 from .. import spec
 from ..db import Db
@@ -140,27 +139,25 @@ async def rerun_job(
     return await _start(db, caller, "job.rerun", project, plan.version, plan.pipeline, job_id, make, asked)
 
 
-async def cancel_job(db: Db, caller: Caller, project: ProjectId, job: JobId, *, now: datetime) -> JobState:
+async def cancel_job(db: Db, caller: Caller, project: ProjectId, job: JobId) -> JobState:
     """Ask for a job's cancel; its state before. See `control.cancel`."""
-    before, is_news = await control.ask_to_cancel(db, project, job, now=now)
+    before, is_news = await control.ask_to_cancel(db, project, job)
     if is_news:
         await _record_state(db, caller, "job.cancel", project, job, before, JobState.CANCELLING)
     return before
 
 
-async def pause_job(
-    db: Db, caller: Caller, project: ProjectId, job: JobId, *, stop: bool = False, now: datetime
-) -> JobState:
+async def pause_job(db: Db, caller: Caller, project: ProjectId, job: JobId, *, stop: bool = False) -> JobState:
     """Have a job start nothing new; its state before. See `control.pause`."""
-    before = await control.pause(db, project, job, stop=stop, now=now)
+    before = await control.pause(db, project, job, stop=stop)
     if before is not JobState.PAUSED:
         await _record_state(db, caller, "job.pause", project, job, before, JobState.PAUSED, stop=stop)
     return before
 
 
-async def resume_job(db: Db, caller: Caller, project: ProjectId, job: JobId, *, now: datetime) -> JobState:
+async def resume_job(db: Db, caller: Caller, project: ProjectId, job: JobId) -> JobState:
     """Have a paused job go on; its state before. See `control.resume`."""
-    before = await control.resume(db, project, job, now=now)
+    before = await control.resume(db, project, job)
     if before is JobState.PAUSED:
         await _record_state(db, caller, "job.resume", project, job, before, None)
     return before

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from fasttrack.clock import SystemClock
 from fasttrack.db import Db
 from fasttrack.db.instances import load_standings
 from fasttrack.db.secrets import SecretBox, put_secret
@@ -281,7 +280,7 @@ async def test_what_follows_a_jobs_cursor_has_all_that_the_job_does_not_say_yet(
 
     async def in_between(db: Db, *asked: Any, **how: Any) -> Any:
         async with engine.database.transaction() as other:
-            await pause(other, engine.project, job, now=SystemClock().now())
+            await pause(other, engine.project, job)
         await Placer(engine.database).place()
         return await load_standings(db, *asked, **how)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 
+from fasttrack.clock import SystemClock
 from fasttrack.db import Database
+from fasttrack.db.passes import read_clock
 from fasttrack.ids import JobId, ProjectId
 from tests.api.rest.conftest import contents, counting, problem_of, put
 from tests.engine import Engine
@@ -194,6 +198,25 @@ async def test_a_job_is_paused_resumed_and_cancelled(client: httpx.AsyncClient, 
     problem_of(await client.post(f"/api/v1/jobs/{job}/pause"), 409, "CONFLICT")
     problem_of(await client.post(f"/api/v1/jobs/{job}/resume"), 409, "CONFLICT")
     assert await contents(engine.database) == kept
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=-1), timedelta(hours=1)], ids=["behind", "ahead"])
+async def test_whatever_the_clock_of_the_api_shows_a_job_is_told_of_at_the_databases_time(
+    client: httpx.AsyncClient, database: Database, project: ProjectId, monkeypatch: pytest.MonkeyPatch, wrong: timedelta
+) -> None:
+    right = SystemClock.now
+    monkeypatch.setattr(SystemClock, "now", lambda clock: right(clock) + wrong)
+    await put(client)
+    async with database.transaction() as db:
+        before = await read_clock(db)
+    job = (await run(client)).json()["id"]
+    for asked in ("pause", "resume", "cancel"):
+        assert (await client.post(f"/api/v1/jobs/{job}/{asked}")).status_code == 200
+    async with database.transaction() as db:
+        told = await db.rows("SELECT kind, at FROM event WHERE job_id = $1 ORDER BY seq", UUID(job))
+        times = [before, *(row["at"] for row in told), await read_clock(db)]
+    assert [row["kind"] for row in told[-3:]] == ["job.paused", "job.pending", "job.cancel_requested"]
+    assert times == sorted(times)
 
 
 async def test_a_job_runs_again_and_can_be_tried_first(client: httpx.AsyncClient, engine: Engine) -> None:

@@ -216,7 +216,7 @@ def as_submitted(submitted: Submitted) -> models.Submitted:
 async def _change(call: Call, job: str, change: Callable[..., Awaitable[JobState]]) -> models.Changed:
     async def work(db: Db) -> models.Changed:
         project, found = await the_job(db, call, job, Permission.RUN)
-        before = await change(db, call.caller, project, found.id, now=call.parts.clock.now())
+        before = await change(db, call.caller, project, found.id)
         return models.Changed(id=found.id, state_before=before)
 
     changed = await call.parts.database.run(work)

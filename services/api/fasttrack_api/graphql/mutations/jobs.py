@@ -276,7 +276,7 @@ class JobWrites:
 async def _change(context: Context, job_id: str, change: Callable[..., Awaitable[JobState]]) -> JobPayload:
     async def work(db: Db) -> tuple[JobListing, JobState]:
         job = await job_for(db, context, job_id, Permission.RUN)
-        before = await change(db, context.caller, job.project_id, job.id, now=context.parts.clock.now())
+        before = await change(db, context.caller, job.project_id, job.id)
         return await job_now(db, context, job.id), before
 
     done, errors = await tried(lambda: context.writing(work))
