@@ -133,7 +133,7 @@ class BackendAI:
         session = await _answered(self._sessions.find(name))
         if session is None or session.is_over or session.status == "TERMINATING":
             return
-        stop = self._stopping.stop(name, session.id, grace=grace)
+        stop = self._stopping.stop(name, session.id)
         await asyncio.wait([stop], timeout=STOP_PATIENCE)
 
     async def logs(self, name: str, *, offset: int, limit: int) -> LogChunk:

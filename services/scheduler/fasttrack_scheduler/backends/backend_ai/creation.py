@@ -17,6 +17,10 @@ from .wrapper import quote
 
 _ENDLESS = 10 * 365 * 86400
 """Seconds; where a release ends batches that have no time-out. Ours is measured by the engine."""
+_RUNNERS_OWN = frozenset(
+    {"PATH", "HOME", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "SHELL", "USER", "LOGNAME", "TERM"}
+)
+"""What runs the command needs these itself: with a `PATH` that lacks /usr/sbin no container of 26.9.6 starts."""
 _USUAL_PRIORITY, _MOST_PRIORITY = 10, 100
 
 
@@ -115,7 +119,7 @@ def _is_passed_on(value: str) -> bool:
 
 def environment(spec: SessionSpec) -> dict[str, str]:
     """Variables that the cluster gives to every container of the session."""
-    return {name: value for name, value in variables(spec).items() if _is_passed_on(value)}
+    return {name: value for name, value in variables(spec).items() if _is_passed_on(name, value)}
 
 
 def variables(spec: SessionSpec) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
 
 import structlog
 
@@ -14,8 +13,6 @@ from fasttrack.backend_ai.gateway import Gateway
 log = structlog.get_logger()
 
 _AGAIN = 1.0
-_LEAST = 5.0
-"""Seconds in which the ordinary way is tried, however short the grace is."""
 _PATIENCE = 300.0
 """Seconds after which it is left to whoever asks for the end again."""
 _SLOWEST = 60.0  # a manager of 23.09 answers when the container is gone, after 20 s
@@ -39,29 +36,23 @@ class Stopping:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def stop(
-        self, name: str, session_id: str, *, grace: timedelta = timedelta(0), is_unreachable: bool = False
-    ) -> asyncio.Task[None]:
-        """End a session; asked again, it is the same end.
+    def stop(self, name: str, session_id: str, *, is_unreachable: bool = False) -> asyncio.Task[None]:
+        """End a session; asked again, it is the same end. Refused while the session is set up, it is asked for until that is
+        over.
 
-        By force only where nothing else works: what is ended so is told to be over at once, and its command goes on for
-        some 12 seconds more (26.9.6).
-
-        :param grace: how long it may be refused, as old managers do while a session is set up.
-        :param is_unreachable: the agent it is on is lost: nobody is there to end it in the ordinary way.
+        :param is_unreachable: the agent it is on is lost: only force ends it. Nothing else is ended by force: the session is
+            told to be over at once then, and its command runs on for 12 s (26.9.6), or to its end (23.09.10, PREPARING).
         """
         task = self._tasks.get(name)
         if task is None:
-            patience = 0.0 if is_unreachable else max(grace.total_seconds(), _LEAST)
-            task = self._tasks[name] = asyncio.create_task(self._stop(name, session_id, patience))
+            task = self._tasks[name] = asyncio.create_task(self._stop(name, session_id, forced=is_unreachable))
             task.add_done_callback(lambda _: self._tasks.pop(name, None))
         return task
 
-    async def _stop(self, name: str, session_id: str, patience: float) -> None:
+    async def _stop(self, name: str, session_id: str, *, forced: bool) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
         while clock() - began < _PATIENCE:
-            forced = clock() - began >= patience
             try:
                 await self._gateway.call(
                     "DELETE", f"/session/{session_id}", query={"forced": str(forced).lower()}, seconds=_SLOWEST
