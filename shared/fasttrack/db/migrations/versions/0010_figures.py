@@ -4,6 +4,8 @@ Revision ID: 0010
 Revises: 0009
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -15,14 +17,14 @@ depends_on = None
 
 OVER = "state IN ('CANCELLED', 'FAILED', 'SUCCEEDED')"
 REFUSED = "outcome = 'refused'"
-NEWEST = sa.literal_column('id DESC')
-AUDIT = {
+NEWEST: sa.ColumnElement[Any] = sa.literal_column('id DESC')
+AUDIT: dict[str, list[str | sa.ColumnElement[Any]]] = {
     'ix_audit_entry_action': ['action', NEWEST],
     'ix_audit_entry_kind': ['object_kind', NEWEST],
     'ix_audit_entry_project_action': ['project_id', 'action', NEWEST],
     'ix_audit_entry_project_kind': ['project_id', 'object_kind', NEWEST],
 }
-REFUSALS = {
+REFUSALS: dict[str, list[str | sa.ColumnElement[Any]]] = {
     'ix_audit_entry_project_refused': ['project_id', NEWEST],
     'ix_audit_entry_refused': [NEWEST],
 }
