@@ -17,14 +17,14 @@ depends_on = None
 
 OVER = "state IN ('CANCELLED', 'FAILED', 'SUCCEEDED')"
 REFUSED = "outcome = 'refused'"
-NEWEST: Any = sa.literal_column('id DESC')
-AUDIT: dict[str, list[Any]] = {
+NEWEST: sa.ColumnElement[Any] = sa.literal_column('id DESC')
+AUDIT: dict[str, list[str | sa.ColumnElement[Any]]] = {
     'ix_audit_entry_action': ['action', NEWEST],
     'ix_audit_entry_kind': ['object_kind', NEWEST],
     'ix_audit_entry_project_action': ['project_id', 'action', NEWEST],
     'ix_audit_entry_project_kind': ['project_id', 'object_kind', NEWEST],
 }
-REFUSALS: dict[str, list[Any]] = {
+REFUSALS: dict[str, list[str | sa.ColumnElement[Any]]] = {
     'ix_audit_entry_project_refused': ['project_id', NEWEST],
     'ix_audit_entry_refused': [NEWEST],
 }
