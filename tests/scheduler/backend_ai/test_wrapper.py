@@ -270,7 +270,7 @@ def without(*missing: str) -> Callable[[Place], Mapping[str, str]]:
                 found = shutil.which("busybox" if place.shell[0].endswith("busybox") else tool)
                 assert found is not None
                 (tools / tool).symlink_to(found)
-        return {**ENV, "PATH": str(tools)}
+        return {**ENV, "PATH": str(tools), "TMPDIR": str(place.root)}
 
     return make
 
