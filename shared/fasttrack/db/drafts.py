@@ -75,8 +75,13 @@ async def lock_draft(db: Db, pipeline: PipelineId) -> DraftRecord:
            ON CONFLICT (pipeline_id) DO NOTHING""",
         pipeline,
     )
-    await db.execute("SELECT 1 FROM pipeline_draft WHERE pipeline_id = $1 FOR UPDATE", pipeline)
+    await hold_draft(db, pipeline)
     return (await load_drafts(db, [pipeline]))[pipeline]
+
+
+async def hold_draft(db: Db, pipeline: PipelineId) -> None:
+    """Have nobody else change the draft until the transaction ends, if there ever was one."""
+    await db.execute("SELECT 1 FROM pipeline_draft WHERE pipeline_id = $1 FOR UPDATE", pipeline)
 
 
 async def write_draft(db: Db, draft: DraftRecord, source: str, positions: Positions, *, by: str) -> None:

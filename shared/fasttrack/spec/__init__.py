@@ -13,7 +13,7 @@ from .intake import Loaded, document_from_json, load, load_pipeline
 from .overrides import apply_overrides, override_task, read_overrides
 from .params import bind_params
 from .placeholders import fill_task, secret_names
-from .renaming import renamed, require_name
+from .renaming import renamed, renamed_in_place, require_name
 
 __all__ = [
     "GENERATIONS",
@@ -33,6 +33,7 @@ __all__ = [
     "override_task",
     "read_overrides",
     "renamed",
+    "renamed_in_place",
     "require_name",
     "secret_names",
     "to_yaml",

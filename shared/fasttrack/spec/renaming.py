@@ -34,14 +34,32 @@ def renamed(text: str, name: str) -> str:
     document = load(text).document
     if document.name == name:
         return text
-    changed = _in_place(text, read_tree(text), name)
+    changed = _in_place(text, _name_in(text), name)
     if changed is not None and _says(changed) == name:
         return changed
     return to_yaml(document.model_copy(update={"name": name}))
 
 
-def _in_place(text: str, root: Node, name: str) -> str | None:
-    node = root.value.get("name") if isinstance(root.value, dict) else None
+def renamed_in_place(text: str, old: str, new: str) -> str:
+    """The text of a draft, which need not compile, with `new` where it gives `old` as its name; as it is, if it does not."""
+    node = _name_in(text)
+    if node is None or node.text != old:
+        return text
+    changed = _in_place(text, node, new)
+    now = None if changed is None else _name_in(changed)
+    return text if changed is None or now is None or now.text != new else changed
+
+
+def _name_in(text: str) -> Node | None:
+    """Where the text gives its name; `None`: nowhere, or it is no YAML."""
+    try:
+        root = read_tree(text)
+    except InvalidPipeline:
+        return None
+    return root.value.get("name") if isinstance(root.value, dict) else None
+
+
+def _in_place(text: str, node: Node | None, name: str) -> str | None:
     if node is None or node.text is None or not node.is_single_line:
         return None
     lines = text.split("\n")

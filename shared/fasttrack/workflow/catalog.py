@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import spec
 from ..crashpoints import crash_point
@@ -23,6 +23,7 @@ from ..db.catalog import (
     remember_name,
     write_pipeline,
 )
+from ..db.drafts import hold_draft, load_drafts, write_draft
 from ..db.pipelines import add_version, find_pipeline, find_version
 from ..domain.access import Caller, Permission
 from ..domain.catalog import checked_description, checked_tags
@@ -60,13 +61,15 @@ async def update_pipeline(
 
     A rename publishes the newest version again with the new name in its file, so that what is exported, edited and
     published next carries it. Jobs keep the version they were made from. The old name leads here (`publish`) until
-    another pipeline takes it.
+    another pipeline takes it. A draft that is begun gets the new name too, and goes on from the version of the rename.
 
     :param expected_revision: the one that the caller has seen; another is a conflict.
     :raises NotFound: none that the caller may read. :raises Forbidden: they may not edit it.
     :raises InvalidInput: a name, tag or description that cannot be. :raises NameTaken: with a name that is free.
     :raises Conflict: it is archived, or was changed in between.
     """
+    if changes.name is not None:
+        await hold_draft(db, pipeline)  # before the pipeline, as whoever publishes a draft
     held = await _held(db, caller, pipeline, Permission.EDIT, expected_revision)
     if held.archived_at is not None:
         raise Conflict(f"pipeline {held.name} is archived; bring it back first")
@@ -85,6 +88,7 @@ async def update_pipeline(
     if name != held.name:
         await remember_name(db, held.project_id, held.name, pipeline)
         await _carry_on(db, caller, held, name)
+        await _rename_draft(db, caller, held, name)
     await _record(db, caller, "pipeline.update", held, before, after)
 
 
@@ -193,6 +197,18 @@ async def _carry_on(db: Db, caller: Caller, held: HeldPipeline, name: str) -> No
         source=await asyncio.to_thread(spec.renamed, newest.source, name),  # a large file takes a second
         spec=spec.document_json(document),
     )
+
+
+async def _rename_draft(db: Db, caller: Caller, held: HeldPipeline, name: str) -> None:
+    """Give the draft the new name, where it says the old one. Nobody has to look at a version that only renames."""
+    await hold_draft(db, held.id)  # one that was begun before the pipeline was held
+    draft = (await load_drafts(db, [held.id]))[held.id]
+    if not draft.is_begun or draft.source is None:
+        return
+    text = await asyncio.to_thread(spec.renamed_in_place, draft.source, held.name, name)
+    base = draft.latest_version if draft.base_version == held.latest_version else draft.base_version
+    if (text, base) != (draft.source, draft.base_version):
+        await write_draft(db, replace(draft, base_version=base), text, draft.positions, by=caller.name)
 
 
 async def _record(db: Db, caller: Caller, action: str, held: HeldPipeline, before: object, after: object) -> None:

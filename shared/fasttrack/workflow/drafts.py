@@ -170,7 +170,7 @@ async def _store(
     now = await lock_draft(db, draft.pipeline_id)
     if now.revision == draft.revision + 1 and (now.source, now.positions) == (changed.text, changed.positions):
         return now  # our own commit, whose answer was lost, or somebody who did the same
-    if now.revision != draft.revision or now.base_version != draft.base_version:
+    if (now.revision, now.base_version, now.pipeline) != (draft.revision, draft.base_version, draft.pipeline):
         return None
     await write_draft(db, draft, changed.text, changed.positions, by=caller.name)
     verb, facts = told(change, changed)

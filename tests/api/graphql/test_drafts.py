@@ -272,6 +272,40 @@ async def test_a_draft_with_errors_or_another_name_is_not_published(ask: Asking,
     assert (now["latestVersionNumber"], now["draft"]["isBegun"]) == (1, True)
 
 
+async def test_a_draft_follows_a_rename_of_its_pipeline_and_can_be_published(ask: Asking, pipeline: str) -> None:
+    edited = TEXT.replace("echo b", "echo c")
+    await ask.do("saveDraft", AFTER, pipelineId=pipeline, yaml=edited)
+    renamed = await ask.do("updatePipeline", "pipeline { name latestVersionNumber }", pipelineId=pipeline, name="fresh")
+    assert renamed["pipeline"] == {"name": "fresh", "latestVersionNumber": 2}
+    draft = (await seen(ask, pipeline))["draft"]
+    assert (draft["yaml"], draft["problems"]) == (edited.replace("demo", "fresh"), [])
+    assert (draft["revision"], draft["baseVersion"]) == (2, 2)
+    late = await ask.do("saveDraft", AFTER, pipelineId=pipeline, yaml=edited, expectedRevision=1)
+    assert [e["code"] for e in late["errors"]] == ["CONFLICT"]
+    done = await ask.do("publishDraft", "isNew pipeline { name } version { number source }", pipelineId=pipeline)
+    assert (done["errors"], done["isNew"], done["pipeline"]["name"]) == ([], True, "fresh")
+    assert done["version"] == {"number": 3, "source": edited.replace("demo", "fresh")}
+
+
+@pytest.mark.parametrize("text", ["name: [demo", "tasks: []\n", "name: other\ntasks: []\n", "name: >-\n  demo\n"])
+async def test_a_rename_leaves_a_draft_that_does_not_say_the_old_name_as_it_is(
+    ask: Asking, pipeline: str, text: str
+) -> None:
+    await ask.do("saveDraft", AFTER, pipelineId=pipeline, yaml=text)
+    await ask.do("updatePipeline", "pipeline { name }", pipelineId=pipeline, name="fresh")
+    draft = (await seen(ask, pipeline))["draft"]
+    assert (draft["yaml"], draft["baseVersion"], draft["isBegun"]) == (text, 2, True)
+
+
+async def test_a_draft_that_was_overtaken_before_the_rename_still_is(ask: Asking, pipeline: str) -> None:
+    await ask.do("saveDraft", AFTER, pipelineId=pipeline, yaml=TEXT.replace("echo b", "echo c"))
+    await ask.do("publishPipeline", "isNew", projectId=ask.project_id, yaml=TEXT.replace("echo a", "echo z"))
+    await ask.do("updatePipeline", "pipeline { name }", pipelineId=pipeline, name="fresh")
+    assert (await seen(ask, pipeline))["draft"]["baseVersion"] == 1
+    refused = await ask.do("publishDraft", "isNew", pipelineId=pipeline)
+    assert [e["code"] for e in refused["errors"]] == ["CONFLICT"]
+
+
 @pytest.mark.parametrize(
     ("name", "input", "code"),
     [
