@@ -79,10 +79,12 @@ class People:
         """A project."""
         return await self.database.run(lambda db: ensure_project(db, name))
 
-    async def user(self, name: str, *, superadmin: bool = False, **roles: str) -> Account:
+    async def user(self, name: str, *, superadmin: bool = False, email: str = "", **roles: str) -> Account:
         """A person with roles: `user("ada", vision="editor")`."""
         owner = await self.owner()
-        account = await self.database.run(lambda db: create_user(db, owner, name, is_superadmin=superadmin))
+        account = await self.database.run(
+            lambda db: create_user(db, owner, name, email=email, is_superadmin=superadmin)
+        )
         for project, role in roles.items():
             found = await self.project(project)
             await self.database.run(

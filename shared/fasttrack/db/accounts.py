@@ -128,6 +128,20 @@ async def find_account_named(db: Db, name: str) -> Account | None:
     return account_of(row) if row else None
 
 
+async def load_addresses(
+    db: Db, managed: Collection[ProjectId] | None, own: UUID, accounts: Collection[UUID]
+) -> dict[UUID, str]:
+    """The email addresses of those of these accounts that are `own`, or a member of one of the projects; `None` is all."""
+    rows = await db.rows(
+        """SELECT a.id, a.email FROM account a WHERE a.id = ANY($1::uuid[]) AND ($2::uuid[] IS NULL OR a.id = $3 OR EXISTS (
+             SELECT 1 FROM member m WHERE m.account_id = a.id AND m.project_id = ANY($2)))""",
+        list(accounts),
+        None if managed is None else list(managed),
+        own,
+    )
+    return {r["id"]: r["email"] for r in rows}
+
+
 _BY_NAME = Order(("a.name",), ("text",))
 
 

@@ -159,6 +159,16 @@ async def load_accounts(db: Db, caller: Caller, accounts: Collection[UUID]) -> d
     return await stored.load_accounts(db, caller.projects, caller.account_id, accounts)
 
 
+async def load_addresses(db: Db, caller: Caller, accounts: Collection[UUID]) -> dict[UUID, str]:
+    """Those email addresses of these accounts that the caller may read, in one statement: their own, and those of the
+    members of a project that they manage, as a domain's admin manages all of its projects. For superadmins all.
+    """
+    managed = None
+    if not caller.may_everywhere(Permission.MANAGE):
+        managed = [p for p in caller.projects or () if caller.may(Permission.MANAGE, p)]
+    return await stored.load_addresses(db, managed, caller.account_id, accounts)
+
+
 async def find_account(db: Db, caller: Caller, account: UUID) -> Account:
     """An account that the caller shares a project with, or is. :raises NotFound: no such account, or not theirs to see."""
     found = (await load_accounts(db, caller, [account])).get(account)

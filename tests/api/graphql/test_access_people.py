@@ -247,6 +247,50 @@ async def test_accounts_are_disabled_and_the_last_superadmin_stays(desk: Desk, p
     assert raised["account"] == {"isSuperadmin": True}
 
 
+async def test_an_address_is_seen_by_its_owner_and_by_who_manages_a_project_of_theirs(
+    desk: Desk, people: People, statements: Callable[[], Any]
+) -> None:
+    boss = await people.user("ada", email="ada@example.com", default="admin", vision="viewer")
+    grace = await people.user("grace", email="grace@example.com", default="editor")
+    await people.user("linus", email="linus@example.com", default="viewer", vision="viewer")
+    await people.user("zoe", email="zoe@example.com", vision="admin")
+    head = await people.user("head")
+    await done(desk(), "createProject", "__typename", name="speech", domain="research")
+    await done(desk(), "addDomainAdmin", "__typename", accountId=gid(Kind.ACCOUNT, head.id), domain="research")
+    await people.user("tim", email="tim@example.com", speech="viewer")
+
+    async def seen(ask: Asking) -> dict[str, str | None]:
+        nodes = (await ask("{ accounts { nodes { name email } } }"))["accounts"]["nodes"]
+        return {node["name"]: node["email"] for node in nodes}
+
+    everybody = {
+        "ada": "ada@example.com", "grace": "grace@example.com", "head": "", "linus": "linus@example.com", "owner": "",
+        "tim": "tim@example.com", "zoe": "zoe@example.com",
+    }  # fmt: skip
+    assert await seen(desk()) == everybody
+    admin = desk((await people.token(boss)).secret.text)
+    member = desk((await people.token(grace)).secret.text)
+    assert await seen(admin) == {
+        "ada": "ada@example.com", "grace": "grace@example.com", "linus": "linus@example.com", "zoe": None,
+    }  # fmt: skip
+    assert await seen(member) == {"ada": None, "grace": "grace@example.com", "linus": None}
+    assert await seen(desk((await people.token(head)).secret.text)) == {"tim": "tim@example.com"}
+    # A token that does not manage shows what a member sees.
+    narrow = desk((await people.token(boss, Permission.READ)).secret.text)
+    assert await seen(narrow) == {"ada": "ada@example.com", "grace": None, "linus": None, "zoe": None}
+    # Found by name so as to be made a member, and no more than that.
+    assert (await admin('{ account(name: "tim") { name email } }'))["account"] == {"name": "tim", "email": None}
+    assert (await member("{ viewer { account { email } } }"))["viewer"]["account"] == {"email": "grace@example.com"}
+    of_members = '{ project(name: "default") { members { nodes { account { email } } } } }'
+    shown = (await member(of_members))["project"]["members"]["nodes"]
+    assert [m["account"]["email"] for m in shown] == [None, "grace@example.com", None]
+    with statements() as one:
+        await member("{ accounts(first: 1) { nodes { name email } } }")
+    with statements() as many:
+        await member("{ accounts { nodes { name email } } }")
+    assert one == many
+
+
 async def test_who_may_not_manage_gets_the_rest_and_null(desk: Desk, people: People) -> None:
     viewer = desk((await people.token(await people.user("ada", default="viewer"))).secret.text)
     answer = await viewer.raw(

@@ -156,6 +156,27 @@ async def test_accounts_are_listed_read_and_switched(client: httpx.AsyncClient, 
     problem_of(await client.post(f"{API}/accounts/{new_id()}/disable"), 404, "NOT_FOUND")
 
 
+async def test_an_address_is_seen_by_its_owner_and_by_who_manages_a_project_of_theirs(
+    client: httpx.AsyncClient, people: People
+) -> None:
+    ada = await people.user("ada", email="ada@example.com", default="admin")
+    grace = await people.user("grace", email="grace@example.com", default="editor")
+    await people.user("zoe", email="zoe@example.com")
+
+    async def seen(headers: dict[str, str]) -> dict[str, str | None]:
+        listed = (await client.get(f"{API}/accounts", headers=headers)).json()["items"]
+        for one in listed:
+            assert (await client.get(f"{API}/accounts/{one['id']}", headers=headers)).json() == one
+        return {account["name"]: account["email"] for account in listed}
+
+    theirs = {"ada": "ada@example.com", "grace": "grace@example.com"}
+    assert await seen({}) == theirs | {"owner": "", "zoe": "zoe@example.com"}
+    assert await seen(bearer((await people.token(ada)).secret.text)) == theirs
+    assert await seen(bearer((await people.token(grace)).secret.text)) == theirs | {"ada": None}
+    robot = await client.post(f"{API}/accounts/service", json={"name": "nightly", "role": "editor"})
+    assert robot.json()["email"] == ""
+
+
 async def test_a_project_is_made_in_a_domain_whose_admins_are_its(client: httpx.AsyncClient, people: People) -> None:
     made = await client.post(f"{API}/projects", json={"name": "vision", "domain": "research"})
     assert (made.status_code, made.json()["domain"]) == (201, "research")

@@ -54,7 +54,7 @@ from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.ids import VersionId
 from fasttrack.logs import load_maskers
 from fasttrack.storage import Masker
-from fasttrack.workflow.accounts import load_accounts
+from fasttrack.workflow.accounts import load_accounts, load_addresses
 from fasttrack.workflow.audit import load_audit
 from fasttrack.workflow.templates import Template, load_templates
 from fasttrack.workflow.tokens import load_tokens
@@ -105,6 +105,7 @@ class Loaders:
         self.versions: DataLoader[UUID, VersionListing | None] = self._of(lambda db, ks: load_versions(db, visible, ks))
         self.numbered_versions: DataLoader[tuple[UUID, int], VersionListing | None] = self._of(load_numbered_versions)
         self.accounts: DataLoader[UUID, Account | None] = self._of(lambda db, ks: load_accounts(db, caller, ks))
+        self.addresses: DataLoader[UUID, str | None] = self._of(lambda db, ks: load_addresses(db, caller, ks))
         self.tokens: DataLoader[UUID, Token | None] = self._of(lambda db, ks: load_tokens(db, caller, ks))
         self.audit_entries: DataLoader[UUID, AuditEntry | None] = self._of(lambda db, ks: load_audit(db, caller, ks))
         self.jobs: DataLoader[UUID, JobListing | None] = self._of(lambda db, ks: load_jobs(db, visible, ks))

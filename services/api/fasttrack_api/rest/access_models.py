@@ -36,7 +36,10 @@ class Account(BaseModel):
     name: str = Field(description="Of a service account `PROJECT/NAME`.")
     kind: AccountKind
     display_name: str
-    email: str
+    email: str | None = Field(
+        description="May be empty. `null`: it is not yours to see, but for the account itself, for whoever manages a project "
+        "that it is a member of, and for superadmins."
+    )
     project_id: UUID | None = Field(description="The one project of a service account.")
     is_superadmin: bool
     issuer: str | None = Field(description="The identity provider that vouches for it; `null`: it was made here.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -33,7 +33,7 @@ async def list_accounts(
     """Accounts by name: all for a superadmin, for others those they share a project with."""
     async with call.parts.database.transaction() as db:
         page = await accounts.list_accounts(db, call.caller, Window(limit, after=(after,)))
-    items = [models.Account.model_validate(a) for a in page.items]
+        items = await _shown(db, call, page.items)
     return Page(items=items, next=items[-1].name if page.has_more else None)
 
 
@@ -42,7 +42,7 @@ async def read_account(call: OfCaller, account: AnAccount) -> models.Account:
     """An account. Whoever manages a project finds every person by name, so as to make them a member."""
     async with call.parts.database.transaction() as db:
         found = await accounts.find_account(db, call.caller, await the_account(db, call, account))
-    return models.Account.model_validate(found)
+        return (await _shown(db, call, [found]))[0]
 
 
 @router.post("/accounts", summary="Make an account for a person", status_code=201)
@@ -110,8 +110,17 @@ async def remove_domain_admin(call: OfCaller, domain: ADomain, account: AnAccoun
     return await _change_domain_admin(call, domain, account, is_admin=False)
 
 
+async def _shown(db: Db, call: Call, found: Sequence[stored.Account]) -> list[models.Account]:
+    """The accounts, with the addresses that the caller may read."""
+    addresses = await accounts.load_addresses(db, call.caller, [a.id for a in found])
+    return [models.Account.model_validate(a).model_copy(update={"email": addresses.get(a.id)}) for a in found]
+
+
 async def _change(call: Call, change: Callable[[Db], Awaitable[stored.Account]]) -> models.Account:
-    return models.Account.model_validate(await call.parts.database.run(change))
+    async def work(db: Db) -> models.Account:
+        return (await _shown(db, call, [await change(db)]))[0]
+
+    return await call.parts.database.run(work)
 
 
 async def _change_this(

@@ -36,7 +36,6 @@ class Account(Node):
     name: str = strawberry.field(description="Its name; of a service account `PROJECT/NAME`.")
     kind: AccountKind = strawberry.field(description="What it is.")
     display_name: str = strawberry.field(description="How it is shown; may be empty.")
-    email: str = strawberry.field(description="A person's address; may be empty.")
     is_superadmin: bool = strawberry.field(description="Whether it may do everything everywhere.")
     issuer: str | None = strawberry.field(
         description="The identity provider that vouches for it; null: it was made here."
@@ -56,13 +55,20 @@ class Account(Node):
             name=record.name,
             kind=record.kind,
             display_name=record.display_name,
-            email=record.email,
             is_superadmin=record.is_superadmin,
             issuer=record.issuer,
             created_at=record.created_at,
             disabled_at=record.disabled_at,
             record=record,
         )
+
+    @strawberry.field(
+        description="A person's address; may be empty. Null if you may not see it: it is for the account itself, for whoever "
+        "manages a project that it is a member of, and for superadmins."
+    )
+    async def email(self, info: Info) -> str | None:
+        """Its address."""
+        return await info.context.loaders.addresses.load(self.record.id)
 
     @strawberry.field(description="The one project that a service account belongs to; null of a person.")
     async def project(self, info: Info) -> Annotated[Project, strawberry.lazy(".project")] | None:
