@@ -55,6 +55,8 @@ class Created:
     """`None`: it is empty."""
     warnings: tuple[Problem, ...] = ()
     """About the file; none when the request was answered before."""
+    is_new: bool = True
+    """`False`: the key was used before, and this is what was made then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,11 @@ async def create_pipeline(db: Db, caller: Caller, wanted: NewPipeline, *, key: s
     """
     caller.require(Permission.EDIT, wanted.project)
     warnings: tuple[Problem, ...] = ()
+    is_new = False
 
     async def work() -> dict[str, str | None]:
-        nonlocal warnings
+        nonlocal warnings, is_new
+        is_new = True
         beginning = await _begin(db, caller, wanted)
         if beginning.loaded is not None:
             warnings = beginning.loaded[2]
@@ -91,7 +95,7 @@ async def create_pipeline(db: Db, caller: Caller, wanted: NewPipeline, *, key: s
     answer = await answer_once(db, caller, "pipeline.create", key, asdict(wanted), work)
     version = answer["version"]
     return Created(
-        PipelineId(UUID(answer["pipeline"])), None if version is None else VersionId(UUID(version)), warnings
+        PipelineId(UUID(answer["pipeline"])), None if version is None else VersionId(UUID(version)), warnings, is_new
     )
 
 

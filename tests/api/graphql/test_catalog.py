@@ -13,7 +13,7 @@ from tests.api.graphql.conftest import Asking, gid
 from tests.engine import Engine
 from tests.factories import a_file
 
-MADE = """freeName pipeline { id name description tags revision latestVersionNumber latestVersion { number } archivedAt
+MADE = """isNew freeName pipeline { id name description tags revision latestVersionNumber latestVersion { number } archivedAt
           createdFrom { kind name versionNumber pipeline { name } template { name isShipped } } }
           version { number source } problems { message severity }"""
 NOW = "freeName pipeline { name tags revision archivedAt }"
@@ -72,7 +72,7 @@ async def test_what_cannot_be_made_says_why_and_a_taken_name_says_which_is_free(
 
 async def test_the_same_key_makes_one_pipeline_and_answers_it_again(ask: Asking) -> None:
     one, two = [await create(ask, name="a", idempotencyKey="k") for _ in range(2)]
-    assert one == two
+    assert (one["isNew"], two) == (True, one | {"isNew": False})
     other = await ask.do("createPipeline", MADE, projectId=ask.project_id, name="b", idempotencyKey="k")
     assert (other["errors"][0]["code"], other["freeName"]) == ("CONFLICT", None)
     gone = await ask.do("deletePipeline", "pipelineId", pipelineId=one["pipeline"]["id"], confirmName="a")

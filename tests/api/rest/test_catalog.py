@@ -80,7 +80,7 @@ async def test_the_same_key_makes_one_pipeline(client: httpx.AsyncClient) -> Non
     answers = [
         await client.post("/api/v1/pipelines", json={"name": "a"}, headers={"Idempotency-Key": "k"}) for _ in range(2)
     ]
-    assert answers[0].json() == answers[1].json()
+    assert answers[1].json() == answers[0].json() | {"is_new": False}
     other = await client.post("/api/v1/pipelines", json={"name": "b"}, headers={"Idempotency-Key": "k"})
     problem_of(other, 409, "CONFLICT")
 

@@ -37,13 +37,19 @@ Expected = Annotated[
 ]
 
 
-@router.post("", summary="Make a pipeline", status_code=201)
+@router.post(
+    "",
+    summary="Make a pipeline",
+    status_code=201,
+    responses={200: {"description": "The key was used before.", "model": CreatedPipeline}},
+)
 async def make_pipeline(
     call: OfCaller, given: NewPipelineBody, response: Response, project: InProject = None, key: Key = None
 ) -> CreatedPipeline:
     """Make a pipeline: empty, from a file, from a template, or as a copy of another one.
 
-    A name that is taken is a 409, whose `free_name` is one that is not.
+    A name that is taken is a 409, whose `free_name` is one that is not. Answers 201 with the new pipeline, or 200 when the
+    same request under the same key made it.
     """
 
     async def work(db: Db) -> CreatedPipeline:
@@ -68,9 +74,12 @@ async def make_pipeline(
             pipeline=models.Pipeline.model_validate(record),
             version=None if version is None else models.Version.model_validate(version, from_attributes=True),
             warnings=[models.Finding.model_validate(w) for w in made.warnings],
+            is_new=made.is_new,
         )
 
     created = await call.parts.database.run(work)
+    if not created.is_new:
+        response.status_code = 200
     response.headers["Location"] = f"/api/v1/pipelines/{created.pipeline.id}"
     return created
 

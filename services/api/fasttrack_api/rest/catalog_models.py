@@ -46,11 +46,12 @@ class CreatedPipeline(BaseModel):
     model_config = example(
         pipeline=dict(id=_PIPELINE, name="train", latest_version=1, latest_job=0, created_by="ada", created_at=_WHEN),
         version=dict(id=_PIPELINE, number=1, author="ada", message="", hash="5f3a09c1", created_at=_WHEN),
-        warnings=[],
+        warnings=[], is_new=True,
     )  # fmt: skip
     pipeline: Pipeline
     version: Version | None = Field(description="Its first version; `null`: it is empty.")
     warnings: list[Finding]
+    is_new: bool = Field(description="`false`: the idempotency key was used before, and this is its pipeline.")
 
 
 class PipelineBody(BaseModel):

@@ -120,6 +120,10 @@ class CreatePipelinePayload:
     version: Version | None = strawberry.field(
         default=None, description="Its first version; null when it is empty, and when nothing was done."
     )
+    is_new: bool = strawberry.field(
+        default=False,
+        description="Whether it was made now; not when the key was used before, and this is its pipeline.",
+    )
     problems: list[PipelineProblem] = strawberry.field(
         default_factory=list, description="What is wrong with the file, errors and warnings, in the order of the file."
     )
@@ -175,7 +179,7 @@ class CatalogWrites:
         """Make a pipeline."""
         context, problems = info.context, tuple[Problem, ...]()
 
-        async def work(db: Db) -> tuple[Pipeline, Version | None, tuple[Problem, ...]]:
+        async def work(db: Db) -> tuple[creating.Created, Pipeline, Version | None]:
             project = await project_for(db, context, input.project_id, Permission.EDIT)
             wanted = creating.NewPipeline(
                 project,
@@ -193,9 +197,9 @@ class CatalogWrites:
             if made.version is not None:
                 found = (await load_versions(db, context.caller.projects, [made.version])).get(made.version)
                 version = Version.of(found) if found is not None else None
-            return await _now(db, context, made.pipeline), version, made.warnings
+            return made, await _now(db, context, made.pipeline), version
 
-        async def checked() -> tuple[Pipeline, Version | None, tuple[Problem, ...]]:
+        async def checked() -> tuple[creating.Created, Pipeline, Version | None]:
             nonlocal problems
             try:
                 return await context.writing(work)
@@ -207,9 +211,9 @@ class CatalogWrites:
         if done is None:
             told = [PipelineProblem.of(p) for p in problems]
             return CreatePipelinePayload(problems=told, free_name=free, errors=errors)
-        pipeline, version, warnings = done
-        told = [PipelineProblem.of(p) for p in warnings]
-        return CreatePipelinePayload(pipeline=pipeline, version=version, problems=told, errors=[])
+        made, pipeline, version = done
+        told = [PipelineProblem.of(p) for p in made.warnings]
+        return CreatePipelinePayload(pipeline=pipeline, version=version, is_new=made.is_new, problems=told, errors=[])
 
     @strawberry.mutation(
         description="Rename, describe or tag a pipeline. Jobs keep the version they were made of; a file that still has "
