@@ -12,7 +12,7 @@ from fasttrack.db.jobs import JobRecord
 from fasttrack.domain.access import Permission
 from fasttrack.domain.states import JobState
 from fasttrack.errors import InvalidInput
-from fasttrack.ids import JobId, ProjectId
+from fasttrack.ids import JobId, PipelineId, ProjectId
 from fasttrack.workflow import writes
 
 from . import models, start_models
@@ -58,20 +58,25 @@ async def _change(
     whole: Whole | None = None,
     project: str | None = None,
 ) -> list[models.Changed]:
-    """Those of the jobs, in the order of their ids."""
+    """Those of the jobs, in the order of their ids; what is named twice is asked once."""
+    if not jobs and not pipelines:
+        raise InvalidInput("nothing is named: give the ids of jobs in `jobs`, or names of pipelines in `pipelines`")
 
     async def work(db: Db) -> tuple[list[models.Changed], list[JobId]]:
         found: dict[JobId, tuple[ProjectId, JobRecord]] = {}
         for job in jobs:
             where, record = await the_job(db, call, str(job), Permission.RUN)
             found[record.id] = where, record
+        meant: dict[PipelineId, tuple[ProjectId, str]] = {}
+        for name in pipelines:
+            where, pipeline = await the_pipeline(db, call, name, project, Permission.RUN)
+            meant[pipeline.id] = where, pipeline.name
         # In the order of ids, as every other writer locks jobs.
         changed = [models.Changed(id=i, state_before=await one(db, call.caller, found[i][0], i)) for i in sorted(found)]
         touched: list[JobId] = []
-        for name in pipelines:
-            where, pipeline = await the_pipeline(db, call, name, project, Permission.RUN)
+        for identifier in sorted(meant):
             assert whole is not None
-            touched += await whole(db, call.caller, where, pipeline.name)
+            touched += await whole(db, call.caller, *meant[identifier])
         return changed, touched
 
     changed, touched = await call.parts.database.run(work)
