@@ -38,9 +38,9 @@ _FILL = [
        SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(n + 1), 12, '0'))::uuid,
               ('00000000-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, 1, 'ada', '', '', '', '{}'
        FROM generate_series(1, 500) AS n""",
-    """INSERT INTO template (id, project_id, pipeline_id, version_id, scope, name, shared_by)
+    """INSERT INTO template (id, project_id, pipeline_id, version_id, scope, name, shared_by, revision)
        SELECT gen_random_uuid(), $1, v.pipeline_id, v.id, CASE WHEN v.pipeline_id::text < '00000000-0000-0000-0000-00000000000a'
-              THEN 'everyone' ELSE 'project' END, 't', 'ada' FROM pipeline_version v""",
+              THEN 'everyone' ELSE 'project' END, 't', 'ada', nextval('revision') FROM pipeline_version v""",
     # One job in fifty is of the project that is asked about.
     """INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, params, priority, submitted_by, seq, tasks,
                         open_tasks, failed_tasks, cancelled_tasks, created_at, next_reconcile_at)

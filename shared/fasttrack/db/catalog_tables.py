@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, PrimaryKeyConstraint, Table, Text, Uuid, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 
 from ..domain.catalog import TemplateScope
 from .tables import _created, _in, metadata
@@ -31,6 +42,7 @@ template = Table(
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False, server_default=""),
     Column("shared_by", Text, nullable=False),
+    Column("revision", Integer, nullable=False),  # of the sequence `revision`, with every change
     _created(),
     CheckConstraint(_in("scope", TemplateScope), name="scope"),
     # Those of a project, newest first; those of a domain are found by its projects.

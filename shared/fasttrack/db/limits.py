@@ -31,18 +31,50 @@ class Limit:
     used: int
     waiting: int
     """Tasks that wait for it."""
+    revision: int
+    """Another one with every change; a number is never used twice, nor by another limit."""
 
 
-async def set_limit(db: Db, project: ProjectId, scope: str, name: str, slots: int) -> None:
-    """Set a limit, over an older one; what runs beyond it goes on."""
-    await db.execute(
-        """INSERT INTO concurrency_limit (project_id, scope, name, slots) VALUES ($1, $2, $3, $4)
-           ON CONFLICT (project_id, scope, name) DO UPDATE SET slots = excluded.slots""",
+@dataclass(frozen=True, slots=True)
+class HeldLimit:
+    """A limit that nobody else changes until the transaction ends."""
+
+    slots: int
+    revision: int
+
+
+async def hold_limit(db: Db, project: ProjectId, scope: str, name: str) -> HeldLimit | None:
+    """The limit, held until the transaction ends; `None`: there is none, and somebody else may set one."""
+    row = await db.row(
+        """SELECT slots, revision FROM concurrency_limit WHERE project_id = $1 AND scope = $2 AND name = $3
+           FOR UPDATE""",
+        project,
+        scope,
+        name,
+    )
+    return HeldLimit(**row) if row else None
+
+
+async def set_limit(
+    db: Db, project: ProjectId, scope: str, name: str, slots: int, *, over: int | None = None
+) -> int | None:
+    """Set a limit, over an older one; what runs beyond it goes on. Its revision, which changes with `slots` alone.
+
+    :param over: the revision that is held, 0 for none. `None` is answered if somebody was faster.
+    """
+    revision: int | None = await db.value(
+        """INSERT INTO concurrency_limit AS held (project_id, scope, name, slots, revision)
+           VALUES ($1, $2, $3, $4, nextval('revision'))
+           ON CONFLICT (project_id, scope, name) DO UPDATE SET slots = excluded.slots,
+             revision = CASE WHEN held.slots = excluded.slots THEN held.revision ELSE excluded.revision END
+           WHERE $5::int IS NULL OR held.revision = $5 RETURNING revision""",
         project,
         scope,
         name,
         slots,
+        over,
     )
+    return revision
 
 
 async def delete_limit(db: Db, project: ProjectId, scope: str, name: str) -> bool:
@@ -67,7 +99,7 @@ async def lock_limits(db: Db, project: ProjectId) -> dict[str, int]:
 async def list_limits(db: Db, project: ProjectId) -> list[Limit]:
     """The project's limits by scope and name, with what is used and who waits."""
     rows = await db.rows(
-        "SELECT scope, name, slots FROM concurrency_limit WHERE project_id = $1 ORDER BY scope, name", project
+        "SELECT scope, name, slots, revision FROM concurrency_limit WHERE project_id = $1 ORDER BY scope, name", project
     )
     live = await count_live(db, project)
     waiting: dict[str, int] = {}
@@ -75,7 +107,7 @@ async def list_limits(db: Db, project: ProjectId) -> list[Limit]:
         for scope in task.scopes:
             waiting[scope] = waiting.get(scope, 0) + 1
     return [
-        Limit(r["scope"], r["name"], r["slots"], live.get(key, 0), waiting.get(key, 0))
+        Limit(r["scope"], r["name"], r["slots"], live.get(key, 0), waiting.get(key, 0), r["revision"])
         for r in rows
         for key in [f"{r['scope']}:{r['name']}"]
     ]

@@ -90,6 +90,9 @@ def _bound_to(project: ProjectId, name: str) -> bytes:
     return project.bytes + name.encode()
 
 
+_SHOWN = "SELECT name, updated_by, updated_at, revision FROM secret"
+
+
 @dataclass(frozen=True, slots=True)
 class SecretRecord:
     """A secret as lists show it: never its value."""
@@ -97,20 +100,37 @@ class SecretRecord:
     name: str
     updated_by: str
     updated_at: datetime
+    revision: int
+    """Another one with every value; a number is never used twice, nor by another secret."""
 
 
-async def put_secret(db: Db, box: SecretBox, project: ProjectId, name: str, value: str, *, by: str) -> None:
-    """Store a secret, over an older value of that name."""
-    await db.execute(
-        """INSERT INTO secret (project_id, name, key_id, ciphertext, updated_by) VALUES ($1, $2, $3, $4, $5)
+async def put_secret(
+    db: Db, box: SecretBox, project: ProjectId, name: str, value: str, *, by: str, over: int | None = None
+) -> int | None:
+    """Store a secret, over an older value of that name; its revision.
+
+    :param over: the revision that is held, 0 for none. `None` is answered if somebody was faster.
+    """
+    revision: int | None = await db.value(
+        """INSERT INTO secret AS held (project_id, name, key_id, ciphertext, updated_by, revision)
+           VALUES ($1, $2, $3, $4, $5, nextval('revision'))
            ON CONFLICT (project_id, name) DO UPDATE SET key_id = excluded.key_id, ciphertext = excluded.ciphertext,
-             updated_by = excluded.updated_by, updated_at = now()""",
+             updated_by = excluded.updated_by, updated_at = now(), revision = excluded.revision
+           WHERE $6::int IS NULL OR held.revision = $6 RETURNING revision""",
         project,
         name,
         box.key_id,
         box.seal(project, name, value),
         by,
+        over,
     )
+    return revision
+
+
+async def find_secret(db: Db, project: ProjectId, name: str, *, lock: bool = False) -> SecretRecord | None:
+    """What lists show of the secret; `None`: there is none. :param lock: nobody changes it until the transaction ends."""
+    row = await db.row(f"{_SHOWN} WHERE project_id = $1 AND name = $2{' FOR UPDATE' if lock else ''}", project, name)
+    return SecretRecord(**row) if row else None
 
 
 async def delete_secret(db: Db, project: ProjectId, name: str) -> bool:
@@ -120,7 +140,7 @@ async def delete_secret(db: Db, project: ProjectId, name: str) -> bool:
 
 async def list_secrets(db: Db, project: ProjectId) -> list[SecretRecord]:
     """Names of the project's secrets, never their values."""
-    rows = await db.rows("SELECT name, updated_by, updated_at FROM secret WHERE project_id = $1 ORDER BY name", project)
+    rows = await db.rows(f"{_SHOWN} WHERE project_id = $1 ORDER BY name", project)
     return [SecretRecord(**r) for r in rows]
 
 

@@ -325,6 +325,7 @@ concurrency_limit = Table(
     Column("scope", Text, nullable=False),
     Column("name", Text, nullable=False),  # of the resource group or the pool; empty for the project itself
     Column("slots", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),  # of the sequence `revision`, with every change
     _created(),
     PrimaryKeyConstraint("project_id", "scope", "name"),
     CheckConstraint("scope IN ('project', 'resource_group', 'pool')", name="scope"),
@@ -364,6 +365,7 @@ secret = Table(
     Column("ciphertext", LargeBinary, nullable=False),
     Column("updated_by", Text, nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("revision", Integer, nullable=False),  # of the sequence `revision`, with every change
     PrimaryKeyConstraint("project_id", "name"),
 )
 

@@ -30,11 +30,13 @@ class StoredTemplate:
     description: str
     shared_by: str
     created_at: datetime
+    revision: int
+    """Another one with every change; a number is never used twice, nor by another template."""
 
 
 # An archived pipeline is out of use, and so is what was offered of it, until it is brought back.
 _TEMPLATE = """SELECT t.id, t.project_id, t.pipeline_id, t.version_id, v.number AS version, t.scope, t.name, t.description,
-                      t.shared_by, t.created_at
+                      t.shared_by, t.created_at, t.revision
                FROM template t JOIN pipeline p ON p.id = t.pipeline_id AND p.archived_at IS NULL
                     JOIN pipeline_version v ON v.id = t.version_id """
 _BY_AGE_DOWN = Order(("t.id",), ("uuid",), is_descending=True)
@@ -104,12 +106,19 @@ async def put_template(
     description: str,
     by: str,
 ) -> TemplateId:
-    """Offer the version, over what was offered of the pipeline before; the template keeps its id."""
+    """Offer the version, over what was offered of the pipeline before; the template keeps its id.
+
+    Needs the pipeline's row, which whoever else would offer something of it waits for.
+    """
     made = await db.value(
-        """INSERT INTO template (id, project_id, pipeline_id, version_id, scope, name, description, shared_by)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        """INSERT INTO template AS held
+             (id, project_id, pipeline_id, version_id, scope, name, description, shared_by, revision)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, nextval('revision'))
            ON CONFLICT (pipeline_id) DO UPDATE SET version_id = excluded.version_id, scope = excluded.scope,
-             name = excluded.name, description = excluded.description, shared_by = excluded.shared_by
+             name = excluded.name, description = excluded.description, shared_by = excluded.shared_by,
+             revision = CASE WHEN (held.version_id, held.scope, held.name, held.description, held.shared_by)
+               = (excluded.version_id, excluded.scope, excluded.name, excluded.description, excluded.shared_by)
+               THEN held.revision ELSE excluded.revision END
            RETURNING id""",
         new_id(),
         project,

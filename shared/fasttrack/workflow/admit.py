@@ -24,6 +24,7 @@ from ..domain.states import JobState
 from ..domain.transitions import JobDecision
 from ..errors import NotFound
 from ..ids import JobId, PipelineId, ProjectId
+from .revisions import Overtaken
 
 LONGEST_LINE = 2000  # tasks looked at in one round; the rest is next when these are in
 
@@ -85,16 +86,19 @@ async def make_room(db: Db, decisions: Sequence[JobDecision]) -> set[JobId]:
     return await wake_waiting(db, ended) if ended else set()
 
 
-async def change_limit(db: Db, project: ProjectId, scope: str, name: str, slots: int | None) -> Collection[JobId]:
+async def change_limit(
+    db: Db, project: ProjectId, scope: str, name: str, slots: int | None, *, over: int | None = None
+) -> Collection[JobId]:
     """Set a limit, or remove it with `None`; the jobs to look at. What runs beyond a lowered limit goes on.
 
+    :param over: the revision that is held, 0 for none; `None`: whatever there is.
     :raises InvalidInput: no such scope, a name where none belongs or none where one does, slots out of range.
-    :raises NotFound: there is no such limit to remove.
+    :raises NotFound: there is no such limit to remove. :raises Overtaken: somebody set one where none was.
     """
     require_limit(scope, name, slots)
     if slots is None:
         if not await delete_limit(db, project, scope, name):
             raise NotFound(f"there is no limit for {scope} {name}".rstrip())
-    else:
-        await set_limit(db, project, scope, name, slots)
+    elif await set_limit(db, project, scope, name, slots, over=over) is None:
+        raise Overtaken(f"somebody else set this limit of {scope} {name} at the same time; look at it and decide again")
     return await make_due(db, project=project)

@@ -30,6 +30,7 @@ from ..domain.catalog import checked_description, checked_tags
 from ..errors import Conflict, InvalidInput, NotFound
 from ..ids import PipelineId, ProjectId
 from .audit import record
+from .revisions import require_revision
 
 
 class NameTaken(Conflict):
@@ -155,11 +156,7 @@ async def _held(
     if held is None:
         raise NotFound("there is no such pipeline")
     caller.require(permission, held.project_id, what="pipeline")
-    if expected_revision not in (None, held.revision):
-        raise Conflict(
-            f"pipeline {held.name} is at revision {held.revision}, not {expected_revision}: somebody changed it in "
-            "between; look at it and decide again"
-        )
+    require_revision(f"pipeline {held.name}", held.revision, expected_revision)
     return held
 
 

@@ -31,6 +31,7 @@ from ..errors import Conflict, NotFound
 from ..ids import PipelineId, ProjectId, TemplateId, VersionId
 from .audit import record
 from .publish import no_version
+from .revisions import require_revision
 from .shipped import Shipped, shipped
 
 NEEDED = {
@@ -56,6 +57,11 @@ class Template:
     def version_id(self) -> VersionId | None:
         """The version it is of."""
         return self.origin.version_id if self.origin is not None else None
+
+    @property
+    def revision(self) -> int | None:
+        """The one it is at; `None`: it comes with FastTrack, and nobody changes it."""
+        return self.origin.revision if self.origin is not None else None
 
     @property
     def created_at(self) -> datetime | None:
@@ -116,10 +122,13 @@ async def share_template(
     version: int | None = None,
     name: str | None = None,
     description: str | None = None,
+    expected_revision: int | None = None,
 ) -> Template:
     """Offer a version of a pipeline, the newest if not said, over what was offered of it before. Repeatable.
 
     :param name: what it is called; by default as the pipeline. :param description: by default the pipeline's.
+    :param expected_revision: that of the template that the caller has seen, 0 for none; `None`: whatever there is.
+    :raises Overtaken: it is at another.
     :raises NotFound: no such pipeline or version that the caller may read. :raises Forbidden: see `NEEDED`.
     :raises InvalidInput: the name or description cannot be. :raises Conflict: the pipeline is archived, or empty.
     """
@@ -129,6 +138,7 @@ async def share_template(
     before = await _changeable(db, caller, held.project_id, pipeline, scope)
     if held.archived_at is not None:
         raise Conflict(f"pipeline {held.name} is archived; bring it back first")
+    require_revision(f"template of pipeline {held.name}", before.revision if before else 0, expected_revision)
     if not held.latest_version:
         raise Conflict(f"pipeline {held.name} is empty; publish a version first")
     number = held.latest_version if version is None else version
@@ -151,9 +161,12 @@ async def share_template(
     return of_stored(after)
 
 
-async def unshare_template(db: Db, caller: Caller, pipeline: PipelineId) -> None:
-    """Offer nothing of the pipeline any more; what was made from it stays. Repeatable.
+async def unshare_template(
+    db: Db, caller: Caller, pipeline: PipelineId, *, expected_revision: int | None = None
+) -> None:
+    """Offer nothing of the pipeline any more; what was made from it stays. Repeatable: without a template nothing happens.
 
+    :raises Overtaken: the template is at another revision than `expected_revision`.
     :raises NotFound: no such pipeline that the caller may read. :raises Forbidden: see `NEEDED`.
     """
     held = await hold_pipeline(db, pipeline, caller.projects)
@@ -161,6 +174,7 @@ async def unshare_template(db: Db, caller: Caller, pipeline: PipelineId) -> None
         raise NotFound("there is no such pipeline")
     before = await _changeable(db, caller, held.project_id, pipeline, TemplateScope.PROJECT)
     if before is not None:
+        require_revision(f"template of pipeline {held.name}", before.revision, expected_revision)
         await remove_template(db, pipeline)
         await _record(db, caller, "template.unshare", before, before, None)
 

@@ -13,10 +13,11 @@ from dataclasses import replace
 from .. import spec
 from ..db import Db
 from ..db.jobs import find_job
-from ..db.limits import lock_limits
+from ..db.limits import hold_limit
 from ..db.pipelines import VersionRecord, find_pipeline
 from ..db.retention import lock_retention
 from ..domain.access import Caller
+from ..domain.admission import require_limit
 from ..domain.pipeline import Pipeline
 from ..domain.retention import Kind, Retention
 from ..domain.states import JobState
@@ -27,6 +28,7 @@ from . import admit, control, retention
 from .audit import record
 from .publish import Published, publish, restore
 from .rerun import RerunPlan, rerun
+from .revisions import require_revision
 from .submit import RunRequest, Submitted, submit
 
 # -- pipelines ----------------------------------------------------------------------------------------------------------
@@ -213,11 +215,27 @@ async def _record_state(
 
 
 async def change_limit(
-    db: Db, caller: Caller, project: ProjectId, scope: str, name: str, slots: int | None
+    db: Db,
+    caller: Caller,
+    project: ProjectId,
+    scope: str,
+    name: str,
+    slots: int | None,
+    *,
+    expected_revision: int | None = None,
 ) -> Collection[JobId]:
-    """Set a limit, or remove it with `None`; the jobs to look at. See `admit.change_limit`."""
-    before = (await lock_limits(db, project)).get(f"{scope}:{name}")
-    touched = await admit.change_limit(db, project, scope, name, slots)
+    """Set a limit, or remove it with `None`; the jobs to look at. See `admit.change_limit`.
+
+    :param expected_revision: the one that the caller has seen, 0 for none; `None`: whatever there is.
+    :raises Overtaken: it is at another.
+    """
+    require_limit(scope, name, slots)
+    held = await hold_limit(db, project, scope, name)
+    if held is not None or slots is not None:  # there is none to remove: that is told below
+        what = f"limit of {scope} {name}".rstrip()
+        require_revision(what, held.revision if held is not None else 0, expected_revision)
+    touched = await admit.change_limit(db, project, scope, name, slots, over=expected_revision)
+    before = held.slots if held is not None else None
     if before != slots:
         await record(
             db,

@@ -72,7 +72,7 @@ INPUTS = {
     "unarchivePipeline": "ArchivePipelineInput",
     "deletePipeline": "DeletePipelineInput",
     "shareTemplate": "ShareTemplateInput",
-    "unshareTemplate": "PipelineInput",
+    "unshareTemplate": "UnshareTemplateInput",
     "pausePipeline": "PipelineInput",
     "resumePipeline": "PipelineInput",
     "saveDraft": "SaveDraftInput",

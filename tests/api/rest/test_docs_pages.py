@@ -51,9 +51,11 @@ async def test_the_commands_of_the_page_do_what_it_says(
         async with httpx.AsyncClient(base_url=address_of(listening)) as client:
             newest = await client.get("/api/v1/pipelines/greet", headers={"Accept": "application/yaml"})
             jobs = (await client.get("/api/v1/jobs")).json()["items"]
+            pool = (await client.get("/api/v1/limits/pool/gpu")).json()
     assert (newest.headers["etag"], "good morning" in newest.text) == ('"v2"', True)
     assert [(j["state"], j["params"]) for j in jobs] == [("SUCCEEDED", {"who": "Seoul"})]
     assert '"name":"say","state":"SUCCEEDED"' in out
+    assert pool["slots"] == 3
     assert (tmp_path / "events.ndjson").read_text().count("\n") >= 4
 
 

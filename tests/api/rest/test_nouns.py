@@ -47,9 +47,10 @@ async def test_limits_are_set_listed_and_removed(
     assert (await client.put("/api/v1/limits/pool/gpu", json={"slots": 2})).status_code == 204
     assert (await client.put("/api/v1/limits/project", json={"slots": 9})).status_code == 204
     assert (await client.put("/api/v1/limits/pool/gpu", json={"slots": 3})).status_code == 204
-    assert (await client.get("/api/v1/limits")).json() == [
-        {"scope": "pool", "name": "gpu", "slots": 3, "used": 0, "waiting": 0},
-        {"scope": "project", "name": "", "slots": 9, "used": 0, "waiting": 0},
+    listed = (await client.get("/api/v1/limits")).json()
+    assert [(one.pop("revision") > 0, one) for one in listed] == [
+        (True, {"scope": "pool", "name": "gpu", "slots": 3, "used": 0, "waiting": 0}),
+        (True, {"scope": "project", "name": "", "slots": 9, "used": 0, "waiting": 0}),
     ]
     before = await contents(database)
     for slots in (-1, 100_001, 1.5, "many", None):

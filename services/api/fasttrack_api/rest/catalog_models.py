@@ -71,7 +71,7 @@ class Template(BaseModel):
 
     model_config = example(
         id=_TEMPLATE, name="hello", description="The smallest pipeline.", scope="everyone", is_shipped=True,
-        shared_by=None, version=None, created_at=None,
+        shared_by=None, version=None, created_at=None, revision=None,
     )  # fmt: skip
     id: UUID
     name: str
@@ -81,6 +81,9 @@ class Template(BaseModel):
     shared_by: str | None = Field(description="Who offers it; `null`: it comes with FastTrack.")
     version: int | None = Field(description="The number of the version it is of; `null`: it comes with FastTrack.")
     created_at: datetime | None = Field(description="Since when it is offered; `null`: it comes with FastTrack.")
+    revision: int | None = Field(
+        description='Another one whenever it is changed; `If-Match` takes 7 as `"r7"`. `null`: it comes with FastTrack.'
+    )
 
 
 class TemplateParam(BaseModel):
@@ -98,7 +101,7 @@ class TemplateDocument(Template):
 
     model_config = example(
         id=_TEMPLATE, name="hello", description="The smallest pipeline.", scope="everyone", is_shipped=True,
-        shared_by=None, version=None, created_at=None, yaml="name: hello\ntasks: []\n", params=[], secret_names=[],
+        shared_by=None, version=None, created_at=None, revision=None, yaml="name: hello\ntasks: []\n", params=[], secret_names=[],
     )  # fmt: skip
     yaml: str = Field(description="The file, comments included.")
     params: list[TemplateParam]

@@ -334,12 +334,13 @@ class Rerun(BaseModel):
 class Limit(BaseModel):
     """A limit with what is used of it."""
 
-    model_config = example(scope="pool", name="gpu-loaders", slots=4, used=2, waiting=1)
+    model_config = example(scope="pool", name="gpu-loaders", slots=4, used=2, waiting=1, revision=7)
     scope: Literal["project", "resource_group", "pool"]
     name: str = Field(description="Of the resource group or pool; empty for the project.")
     slots: int
     used: int
     waiting: int = Field(description="Tasks that wait for it.")
+    revision: int = Field(description='Another one whenever it is changed; `If-Match` takes 7 as `"r7"`.')
 
 
 class LimitBody(BaseModel):
@@ -352,10 +353,11 @@ class LimitBody(BaseModel):
 class Secret(BaseModel):
     """A secret, never its value."""
 
-    model_config = example(name="HUB_TOKEN", updated_by="ada", updated_at=_WHEN)
+    model_config = example(name="HUB_TOKEN", updated_by="ada", updated_at=_WHEN, revision=7)
     name: str
     updated_by: str
     updated_at: datetime
+    revision: int = Field(description='Another one with every value; `If-Match` takes 7 as `"r7"`.')
 
 
 class SecretBody(BaseModel):

@@ -6,12 +6,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
+from fasttrack.db.secrets import find_secret
 from fasttrack.db.secrets import list_secrets as list_stored
 from fasttrack.domain.access import Permission
+from fasttrack.errors import NotFound
 from fasttrack.workflow.secrets import forget_secret, store_secret
 
 from . import models
 from .reach import InProject, OfCaller, the_project
+from .revisions import IfMatch, IfNoneMatch, expected_of, preconditions, tag_of
 from .routing import Route
 
 router = APIRouter(prefix="/api/v1/secrets", tags=["secrets"], route_class=Route)
@@ -34,19 +37,45 @@ async def list_secrets(call: OfCaller, project: InProject = None) -> list[models
     return [models.Secret.model_validate(secret) for secret in found]
 
 
+@router.get("/{name}", summary="Read about a secret")
+async def read_secret(call: OfCaller, response: Response, name: SecretName, project: InProject = None) -> models.Secret:
+    """Who set a secret last and when; never its value. `If-Match` takes its `ETag` when it is replaced or forgotten."""
+    async with call.parts.database.transaction() as db:
+        found = await find_secret(db, await the_project(db, call, project), name)
+    if found is None:
+        raise NotFound(f"there is no secret named {name}")
+    response.headers["ETag"] = tag_of(found.revision)
+    return models.Secret.model_validate(found)
+
+
 @router.put("/{name}", summary="Store a secret", status_code=204)
-async def set_secret(call: OfCaller, name: SecretName, given: models.SecretBody, project: InProject = None) -> Response:
+async def set_secret(
+    call: OfCaller,
+    name: SecretName,
+    given: models.SecretBody,
+    project: InProject = None,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """Store a secret, or replace its value. A task reads it as `${{ secrets.NAME }}`."""
+    expected = expected_of(if_match, if_none_match)
     async with call.parts.database.transaction() as db:
         where = await the_project(db, call, project, Permission.SECRETS)
-        await store_secret(db, call.caller, call.parts.box, where, name, given.value)
-    return Response(status_code=204)
+        with preconditions():
+            revision = await store_secret(
+                db, call.caller, call.parts.box, where, name, given.value, expected_revision=expected
+            )
+    return Response(status_code=204, headers={"ETag": tag_of(revision)})
 
 
 @router.delete("/{name}", summary="Forget a secret", status_code=204)
-async def delete_secret(call: OfCaller, name: SecretName, project: InProject = None) -> Response:
+async def delete_secret(
+    call: OfCaller, name: SecretName, project: InProject = None, if_match: IfMatch = None
+) -> Response:
     """Forget a secret. Runs that still need it are refused."""
+    expected = expected_of(if_match)
     async with call.parts.database.transaction() as db:
         where = await the_project(db, call, project, Permission.SECRETS)
-        await forget_secret(db, call.caller, where, name)
+        with preconditions():
+            await forget_secret(db, call.caller, where, name, expected_revision=expected)
     return Response(status_code=204)

@@ -21,6 +21,8 @@ from ..ids import Kind, require_id
 from ..types.common import PipelineProblem as PipelineProblem
 
 T = TypeVar("T")
+REVISION = "The revision that you have seen; another is a CONFLICT. Null: whatever there is."
+"""What every argument of that name says."""
 _LARGEST = 2**53  # integers that every client can read
 _MOST_PARAMS = 200
 

@@ -20,11 +20,9 @@ from ..ids import Kind, require_id
 from ..types.pipeline import Pipeline
 from ..types.template import Template
 from ..types.version import Version
-from .base import MutationError, PipelineProblem, project_for, tried
-from .pipelines import PipelineInput
+from .base import REVISION, MutationError, PipelineProblem, project_for, tried
 
 T = TypeVar("T")
-_REVISION = "The revision that you have seen; another is a CONFLICT. Null: whatever there is."
 
 
 @strawberry.input(description="A pipeline that is to be made: empty, or from one of `yaml`, `templateId` and `copyOf`.")
@@ -77,7 +75,7 @@ class UpdatePipelineInput:
     tags: list[str] | None = strawberry.field(
         default=None, description="All its tags from now on, at most 20, of 1 to 40 characters. Null: the same."
     )
-    expected_revision: int | None = strawberry.field(default=None, description=_REVISION)
+    expected_revision: int | None = strawberry.field(default=None, description=REVISION)
 
 
 @strawberry.input(description="A pipeline that is to be archived, or brought back.")
@@ -85,7 +83,7 @@ class ArchivePipelineInput:
     """Of `archivePipeline` and `unarchivePipeline`."""
 
     pipeline_id: strawberry.ID = strawberry.field(description="The global id of the pipeline.")
-    expected_revision: int | None = strawberry.field(default=None, description=_REVISION)
+    expected_revision: int | None = strawberry.field(default=None, description=REVISION)
 
 
 @strawberry.input(description="A pipeline that is to be deleted.")
@@ -94,7 +92,7 @@ class DeletePipelineInput:
 
     pipeline_id: strawberry.ID = strawberry.field(description="The global id of the pipeline.")
     confirm_name: str = strawberry.field(description="Its name, so that nobody deletes what they did not mean.")
-    expected_revision: int | None = strawberry.field(default=None, description=_REVISION)
+    expected_revision: int | None = strawberry.field(default=None, description=REVISION)
 
 
 @strawberry.input(description="A version of a pipeline that is to be offered as a template.")
@@ -109,6 +107,22 @@ class ShareTemplateInput:
     )
     description: str | None = strawberry.field(
         default=None, description="What it is for, at most 2,000 characters; null: the pipeline's own."
+    )
+    expected_revision: int | None = strawberry.field(
+        default=None,
+        description="The revision of the template that you have seen, 0 for none; another is a CONFLICT. Null: whatever "
+        "there is.",
+    )
+
+
+@strawberry.input(description="A pipeline of which nothing is to be offered any more.")
+class UnshareTemplateInput:
+    """Of `unshareTemplate`."""
+
+    pipeline_id: strawberry.ID = strawberry.field(description="The global id of the pipeline.")
+    expected_revision: int | None = strawberry.field(
+        default=None,
+        description="The revision of the template that you have seen; another is a CONFLICT. Null: whatever there is.",
     )
 
 
@@ -305,6 +319,7 @@ class CatalogWrites:
                 version=input.version,
                 name=input.name,
                 description=input.description,
+                expected_revision=input.expected_revision,
             )
             return Template.of(shared)
 
@@ -316,13 +331,15 @@ class CatalogWrites:
         "needed."
     )
     async def unshare_template(
-        self, info: Info, input: Annotated[PipelineInput, strawberry.argument(description="Of which one.")]
+        self, info: Info, input: Annotated[UnshareTemplateInput, strawberry.argument(description="Of which one.")]
     ) -> TemplatePayload:
         """Withdraw a template."""
 
         async def work(db: Db) -> None:
             pipeline = PipelineId(require_id(Kind.PIPELINE, input.pipeline_id))
-            await templates.unshare_template(db, info.context.caller, pipeline)
+            await templates.unshare_template(
+                db, info.context.caller, pipeline, expected_revision=input.expected_revision
+            )
 
         _, errors = await tried(lambda: info.context.writing(work))
         return TemplatePayload(errors=errors)

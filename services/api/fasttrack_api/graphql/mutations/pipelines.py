@@ -62,7 +62,7 @@ class RestoreVersionInput:
 
 @strawberry.input(description="A pipeline that something is to be done to.")
 class PipelineInput:
-    """Of `pausePipeline`, `resumePipeline` and `unshareTemplate`."""
+    """Of `pausePipeline` and `resumePipeline`."""
 
     pipeline_id: strawberry.ID = strawberry.field(description="The global id of the pipeline.")
 

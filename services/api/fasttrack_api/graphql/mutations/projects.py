@@ -10,7 +10,7 @@ import strawberry
 from fasttrack.db import Db
 from fasttrack.db.limits import list_limits
 from fasttrack.db.listings import load_projects
-from fasttrack.db.secrets import list_secrets
+from fasttrack.db.secrets import find_secret
 from fasttrack.domain.access import Permission
 from fasttrack.ids import JobId
 from fasttrack.workflow import writes
@@ -20,7 +20,9 @@ from fasttrack.workflow.secrets import forget_secret, store_secret
 from ..context import Info
 from ..types.enums import LimitScope
 from ..types.project import Limit, Project, Secret
-from .base import MutationError, bounded, project_for, tried
+from .base import REVISION, MutationError, bounded, project_for, tried
+
+_STORED = "The revision that you have seen, 0 for none; another is a CONFLICT. Null: whatever there is."
 
 
 @strawberry.input(description="A project that is to be made.")
@@ -41,6 +43,7 @@ class SetLimitInput:
     scope: LimitScope = strawberry.field(description="What it is of.")
     name: str = strawberry.field(default="", description="The resource group or pool; empty for the project itself.")
     slots: int = strawberry.field(description="How many at once, 0 (none starts) to 100,000.")
+    expected_revision: int | None = strawberry.field(default=None, description=_STORED)
 
 
 @strawberry.input(description="A limit that is to be removed.")
@@ -50,6 +53,7 @@ class RemoveLimitInput:
     project_id: strawberry.ID = strawberry.field(description="The global id of the project.")
     scope: LimitScope = strawberry.field(description="What it is of.")
     name: str = strawberry.field(default="", description="The resource group or pool; empty for the project itself.")
+    expected_revision: int | None = strawberry.field(default=None, description=REVISION)
 
 
 @strawberry.input(description="A secret that is to be stored.")
@@ -59,6 +63,7 @@ class PutSecretInput:
     project_id: strawberry.ID = strawberry.field(description="The global id of the project.")
     name: str = strawberry.field(description="Its name: 1 to 64 letters, digits and `_`, not beginning with a digit.")
     value: str = strawberry.field(description="Its value, 1 to 65,536 bytes. It is encrypted, and never shown.")
+    expected_revision: int | None = strawberry.field(default=None, description=_STORED)
 
 
 @strawberry.input(description="A secret that is to be forgotten.")
@@ -67,6 +72,7 @@ class DeleteSecretInput:
 
     project_id: strawberry.ID = strawberry.field(description="The global id of the project.")
     name: str = strawberry.field(description="Its name.")
+    expected_revision: int | None = strawberry.field(default=None, description=REVISION)
 
 
 @strawberry.type(description="The project that was asked for.")
@@ -135,11 +141,18 @@ class ProjectWrites:
         async def work(db: Db) -> tuple[Limit, Collection[JobId]]:
             project = await project_for(db, info.context, input.project_id, Permission.OPERATE)
             name = bounded("name", input.name, 255)
-            touched = await writes.change_limit(db, info.context.caller, project, str(input.scope), name, input.slots)
+            touched = await writes.change_limit(
+                db,
+                info.context.caller,
+                project,
+                str(input.scope),
+                name,
+                input.slots,
+                expected_revision=input.expected_revision,
+            )
             limits = await list_limits(db, project)
             now = next(one for one in limits if (one.scope, one.name) == (str(input.scope), name))
-            shown = Limit(scope=input.scope, name=name, slots=now.slots, used=now.used, waiting=now.waiting)
-            return shown, touched
+            return Limit.of(now), touched
 
         done, errors = await tried(lambda: info.context.writing(work))
         if done is None:
@@ -156,7 +169,15 @@ class ProjectWrites:
         async def work(db: Db) -> Collection[JobId]:
             project = await project_for(db, info.context, input.project_id, Permission.OPERATE)
             name = bounded("name", input.name, 255)
-            return await writes.change_limit(db, info.context.caller, project, str(input.scope), name, None)
+            return await writes.change_limit(
+                db,
+                info.context.caller,
+                project,
+                str(input.scope),
+                name,
+                None,
+                expected_revision=input.expected_revision,
+            )
 
         touched, errors = await tried(lambda: info.context.writing(work))
         if touched is None:
@@ -173,9 +194,18 @@ class ProjectWrites:
 
         async def work(db: Db) -> Secret:
             project = await project_for(db, context, input.project_id, Permission.SECRETS)
-            await store_secret(db, context.caller, context.parts.box, project, input.name, input.value)
-            stored = next(s for s in await list_secrets(db, project) if s.name == input.name)
-            return Secret(name=stored.name, updated_by=stored.updated_by, updated_at=stored.updated_at)
+            await store_secret(
+                db,
+                context.caller,
+                context.parts.box,
+                project,
+                input.name,
+                input.value,
+                expected_revision=input.expected_revision,
+            )
+            stored = await find_secret(db, project, input.name)
+            assert stored is not None
+            return Secret.of(stored)
 
         secret, errors = await tried(lambda: context.writing(work))
         return PutSecretPayload(secret=secret, errors=errors)
@@ -188,7 +218,7 @@ class ProjectWrites:
 
         async def work(db: Db) -> str:
             project = await project_for(db, info.context, input.project_id, Permission.SECRETS)
-            await forget_secret(db, info.context.caller, project, input.name)
+            await forget_secret(db, info.context.caller, project, input.name, expected_revision=input.expected_revision)
             return input.name
 
         name, errors = await tried(lambda: info.context.writing(work))

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import strawberry
 
+from fasttrack.db.limits import Limit as StoredLimit
 from fasttrack.db.limits import list_limits
 from fasttrack.db.listings import (
     BY_AGE,
@@ -20,7 +21,7 @@ from fasttrack.db.listings import (
 )
 from fasttrack.db.listings import JobFilter as Wanted
 from fasttrack.db.pipelines import find_pipeline
-from fasttrack.db.secrets import list_secrets
+from fasttrack.db.secrets import SecretRecord, list_secrets
 from fasttrack.domain.access import Permission
 from fasttrack.domain.catalog import checked_tags
 from fasttrack.domain.states import JobState
@@ -94,6 +95,19 @@ class Limit:
     slots: int = strawberry.field(description="How many at once; 0: none starts.")
     used: int = strawberry.field(description="How many are taken; above `slots` after it was lowered.")
     waiting: int = strawberry.field(description="How many tasks wait for it, counted up to 10,000.")
+    revision: int = strawberry.field(description="Another one with every change, which `expectedRevision` takes.")
+
+    @classmethod
+    def of(cls, record: StoredLimit) -> Limit:
+        """As the schema shows it."""
+        return cls(
+            scope=LimitScope(record.scope),
+            name=record.name,
+            slots=record.slots,
+            used=record.used,
+            waiting=record.waiting,
+            revision=record.revision,
+        )
 
 
 @strawberry.type(description="A secret. Its value can be replaced, and is never shown.")
@@ -103,6 +117,14 @@ class Secret:
     name: str = strawberry.field(description="Its name: tasks write `${{ secrets.NAME }}`.")
     updated_by: str = strawberry.field(description="Who stored it last.")
     updated_at: datetime = strawberry.field(description="When it was stored last.")
+    revision: int = strawberry.field(description="Another one with every value, which `expectedRevision` takes.")
+
+    @classmethod
+    def of(cls, record: SecretRecord) -> Secret:
+        """As the schema shows it."""
+        return cls(
+            name=record.name, updated_by=record.updated_by, updated_at=record.updated_at, revision=record.revision
+        )
 
 
 @strawberry.type(description="A project: a place of its own, seen by its members only.")
@@ -246,23 +268,14 @@ class Project(Node):
         """Its limits."""
         async with info.context.reading() as db:
             found = await list_limits(db, self.record.id)
-        return [
-            Limit(
-                scope=LimitScope(limit.scope),
-                name=limit.name,
-                slots=limit.slots,
-                used=limit.used,
-                waiting=limit.waiting,
-            )
-            for limit in found
-        ]
+        return [Limit.of(limit) for limit in found]
 
     @strawberry.field(description="Its secrets by name, never their values.", metadata={"size": 20})
     async def secrets(self, info: Info) -> list[Secret]:
         """Its secrets."""
         async with info.context.reading() as db:
             found = await list_secrets(db, self.record.id)
-        return [Secret(name=s.name, updated_by=s.updated_by, updated_at=s.updated_at) for s in found]
+        return [Secret.of(s) for s in found]
 
     @strawberry.field(description="Its members by name.")
     async def members(

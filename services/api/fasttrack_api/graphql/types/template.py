@@ -58,6 +58,9 @@ class Template(Node):
     version_number: int | None = strawberry.field(
         description="The number of the version it is of; null: it comes with FastTrack."
     )
+    revision: int | None = strawberry.field(
+        description="Another one with every change, which `expectedRevision` takes; null: it comes with FastTrack."
+    )
     record: strawberry.Private[use.Template]
 
     @classmethod
@@ -74,6 +77,7 @@ class Template(Node):
             shared_by=origin.shared_by if origin is not None else None,
             created_at=record.created_at,
             version_number=origin.version if origin is not None else None,
+            revision=record.revision,
             record=record,
         )
 
