@@ -19,6 +19,7 @@ from .files import Files
 from .manager import Handler, Manager
 from .panel import Panel
 from .problems import Problem, answer
+from .services import Services
 from .sessions import Sessions, SessionsV2
 from .signatures import caller_of
 from .storage import Storage
@@ -69,7 +70,7 @@ def make_app(manager: Manager) -> ASGIApp:
     def at(path: str, handler: Handler, *methods: str) -> Route:
         return Route(path, signed(handler), methods=list(methods))
 
-    capacity = Capacity(manager)
+    capacity, services = Capacity(manager), Services(manager)
     sessions, v2, cluster = Sessions(manager), SessionsV2(manager), Cluster(manager)
     storage, panel = Storage(manager.generation), Panel(manager)
     files = Files(manager.folders, storage)
@@ -90,6 +91,13 @@ def make_app(manager: Manager) -> ASGIApp:
         at("/resource/presets", capacity.presets, "GET"),
         at("/resource/check-presets", capacity.check, "POST"),
         at("/scaling-groups", cluster.groups, "GET"),
+        at("/services", services.create, "POST"),
+        at("/services", services.listing, "GET"),
+        at("/services/{service}", services.read, "GET"),
+        at("/services/{service}", services.delete, "DELETE"),
+        at("/services/{service}/scale", services.scale, "POST"),
+        at("/services/{service}/errors", services.errors, "GET"),
+        at("/services/{service}/errors/clear", services.clear, "POST"),
         at("/folders", files.create, "POST"),
         at("/folders", files.listing, "GET"),
         at("/folders/delete-from-trash-bin", files.empty, "POST"),

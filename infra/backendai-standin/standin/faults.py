@@ -22,8 +22,11 @@ KINDS = {
     "slow": "answered after `seconds`",
 }
 EVENT_KINDS = {"events_lost", "events_doubled", "events_reordered"}
-OTHERS = {"events_right", "skew"}
-"""`skew`: the manager's clock is off by `seconds`, so that it takes no request of anybody whose clock is right."""
+OTHERS = {"events_right", "skew", "never_healthy", "healthy"}
+"""`skew`: the manager's clock is off by `seconds`, so that it takes no request of anybody whose clock is right.
+
+`never_healthy`: model services that are made or scaled from now on serve nothing; `healthy`: they do again.
+"""
 _PROBLEMS = {401: "auth-failed", 429: "rate-limit-exceeded", 503: "server-frozen"}
 
 
@@ -61,6 +64,7 @@ class Faults:
         self.planned: list[Fault] = []
         self.events_do: str = ""
         self.skew = 0.0
+        self.never_healthy = False
         self._held: bytes | None = None
 
     def plan(self, given: dict[str, Any]) -> None:
@@ -68,6 +72,9 @@ class Faults:
         kind = given.get("kind")
         if kind in EVENT_KINDS or kind == "events_right":
             self.events_do = "" if kind == "events_right" else str(kind)
+            return
+        if kind in ("never_healthy", "healthy"):
+            self.never_healthy = kind == "never_healthy"
             return
         if kind == "skew":
             self.skew = float(given.get("seconds", 0.0))
@@ -80,6 +87,7 @@ class Faults:
         self.planned.clear()
         self.events_do = ""
         self.skew = 0.0
+        self.never_healthy = False
 
     def due(self, request: Request) -> Fault | None:
         """What befalls this request."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from graphql import build_schema, graphql_sync
@@ -39,6 +40,8 @@ type Image { id: ID name: String humanized_name: String tag: String registry: St
 type Policy { name: String default_for_unspecified: String total_resource_slots: JSONString
   max_concurrent_sessions: Int max_containers_per_session: Int max_session_lifetime: Int idle_timeout: Int
   allowed_vfolder_hosts: JSONString }
+type Endpoint { endpoint_id: UUID name: String desired_session_count: Int lifecycle_stage: String status: String
+  url: String }
 type Group { id: UUID name: String domain_name: String is_active: Boolean }
 type ROOT {
   compute_session(id: UUID!): ComputeSession
@@ -48,6 +51,7 @@ type ROOT {
   images(is_installed: Boolean): [Image]
   image(reference: String!, architecture: String): Image
   keypair_resource_policy(name: String): Policy
+  endpoint(endpoint_id: UUID!): Endpoint
   groups(domain_name: String, is_active: Boolean): [Group]
 }
 """
@@ -65,6 +69,7 @@ class Queries:
             .replace("ROOT", "Query" if is_new else "Queries")
             + ("" if is_new else "\nschema { query: Queries }")
         )
+        self.endpoint: Callable[[str, str], dict[str, Any] | None] = lambda key, identifier: None
         self._is_new = is_new
         self._ledger = ledger
         self._agents = agents
@@ -80,6 +85,7 @@ class Queries:
             "image": lambda info, reference, **_: image_row(reference) if reference in IMAGES else None,
             "keypair_resource_policy": self._policy.row(),
             "groups": [project_row()],
+            "endpoint": lambda info, endpoint_id: self.endpoint(access_key, str(endpoint_id)),
         }
         done = graphql_sync(
             self._schema, str(given.get("query", "")), root, variable_values=given.get("variables") or {}

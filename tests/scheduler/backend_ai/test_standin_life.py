@@ -12,7 +12,7 @@ import pytest
 from fasttrack.backend_ai.answers import NotYet
 from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.domain.states import FailureClass
-from fasttrack_scheduler.backends.backend_ai.truth import FIELDS, Session
+from fasttrack_scheduler.backends.backend_ai.truth import FIELDS, Exit, Session
 from fasttrack_scheduler.backends.base import SessionStatus
 from tests.waiting import eventually
 
@@ -90,7 +90,7 @@ async def test_a_command_that_is_over_too_early_leaves_its_session_running_for_e
     assert session.is_left_behind
     assert session.observation().status is SessionStatus.STOPPING
     await old.delete(left)
-    seen = (await old.session(left)).observation(3)
+    seen = (await old.session(left)).observation(Exit(3))
     assert (seen.status, seen.failure) == (SessionStatus.FAILED, FailureClass.USER)
     assert (await new.reaches(await new.create("exit 3"), "TERMINATED")).result == "FAILURE"
 
