@@ -38,12 +38,16 @@ async def serving_beside(call: Invocation, bench: Workbench) -> AsyncIterator[st
         yield None
         return
     address = address_of(listening)
-    parts = Parts(settings, bench.database, bench.doorbell, bench.box, SystemClock(), sites=Sites(settings))
+    sites = Sites(settings)
+    parts = Parts(settings, bench.database, bench.doorbell, bench.box, SystemClock(), sites=sites)
     app = create_app(settings, given=parts)
     if settings.is_embedded:
         await owner_token(settings, bench.database)
-    async with serving(app, settings, listening, patience=_PATIENCE_BESIDE):
-        yield address
+    try:
+        async with serving(app, settings, listening, patience=_PATIENCE_BESIDE):
+            yield address
+    finally:
+        await sites.close()
 
 
 async def serve_alone(call: Invocation, host: str | None, port: int | None) -> None:

@@ -20,12 +20,14 @@ from tests.serving import served
 
 
 @pytest.fixture
-def app(settings: Settings, database: Database, doorbell: Doorbell) -> FastAPI:
+async def app(settings: Settings, database: Database, doorbell: Doorbell) -> AsyncIterator[FastAPI]:
     """The application, on the parts of this test."""
-    parts = Parts(settings, database, doorbell, SecretBox(b"k" * 32), SystemClock(), sites=Sites(settings))
+    sites = Sites(settings)
+    parts = Parts(settings, database, doorbell, SecretBox(b"k" * 32), SystemClock(), sites=sites)
     made = create_app(settings, given=parts)
     made.state.parts = parts  # no lifespan without a server
-    return made
+    yield made
+    await sites.close()
 
 
 @pytest.fixture

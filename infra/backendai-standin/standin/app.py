@@ -109,6 +109,7 @@ def make_app(manager: Manager) -> ASGIApp:
         at("/folders/{folder}/request-upload", files.request_upload, "POST"),
         at("/folders/{folder}/request-download", files.request_download, "POST"),
         at("/folders/{folder}/rename-file", files.rename_file, "POST"),
+        at("/folders/{folder}/move-file", files.move_file, "POST"),
         Route("/storage/upload", unsigned(storage.upload), methods=["HEAD", "PATCH", "OPTIONS"]),
         Route("/storage/download", unsigned(storage.download)),
         Route("/standin/faults", panel.faults, methods=["GET", "POST", "DELETE"]),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import stat
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -159,8 +161,8 @@ class Folders:
             raise Problem(400, "invalid-api-params", "The path escapes its folder")
         return base.joinpath(*parts)
 
-    def listing(self, folder: Folder, inside: str) -> list[dict[str, Any]]:
-        """Entries of a directory. :raises Problem: there is none."""
+    def listing(self, folder: Folder, inside: str) -> dict[str, Any]:
+        """Entries of a directory, once more in the form of old clients from 23.09. :raises Problem: there is none."""
         path = self.path(folder, inside)
         if not path.is_dir():
             if self._generation.is_strict:
@@ -168,21 +170,25 @@ class Folders:
                     400, "invalid-api-params", "No such file or directory", data={"errno": 2, "paths": [inside]}
                 )
             raise Problem(400, "vfolder-operation-failed", "Bad request to storage proxy")
-        found = []
-        for entry in sorted(os.scandir(path), key=lambda e: e.name):
-            stat = entry.stat(follow_symlinks=False)
-            at = datetime.fromtimestamp(stat.st_mtime, UTC).isoformat()
+        found, older = [], []
+        for entry in os.scandir(path):
+            kind = "DIRECTORY" if entry.is_dir(follow_symlinks=False) else "FILE"  # pipes and devices too
+            about = entry.stat(follow_symlinks=False)
+            at = datetime.fromtimestamp(about.st_mtime, UTC).isoformat()
             found.append(
                 {
                     "name": entry.name,
-                    "type": "DIRECTORY" if entry.is_dir(follow_symlinks=False) else "FILE",
-                    "size": stat.st_size,
-                    "mode": str(stat.st_mode) if self._generation.is_strict else stat.st_mode,
+                    "type": "SYMLINK" if entry.is_symlink() else kind,
+                    "size": about.st_size,
+                    "mode": f"{about.st_mode & 0o777:o}" if self._generation.is_strict else about.st_mode,
                     "created": at,
                     "modified": at,
                 }
             )
-        return found
+            mode = stat.filemode(about.st_mode)
+            times = {"ctime": about.st_ctime, "atime": 0, "mtime": about.st_mtime}
+            older.append({"filename": entry.name, "size": about.st_size, "mode": mode, **times})
+        return {"items": found, "files": json.dumps(older)} if self._generation.is_strict else {"items": found}
 
     # -- what a session sees --------------------------------------------------------------------------------------
 

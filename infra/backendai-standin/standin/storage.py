@@ -43,8 +43,7 @@ class Upload:
 
     @property
     def offset(self) -> int:
-        path = self.part if self.part.exists() else self.target
-        return path.stat().st_size
+        return self.part.stat().st_size
 
 
 class Storage:
@@ -76,6 +75,8 @@ class Storage:
         if request.method == "OPTIONS":
             more = {"Tus-Version": "1.0.0", "Tus-Max-Size": str(1024**3), "X-Content-Type-Options": "nosniff"}
             return Response(headers={**_TUS, **more})
+        if not upload.part.exists():
+            raise Problem(404, "storage/tus-session-not-found", title="TUS upload session not found")
         headers = {**_TUS, "Cache-Control": "no-store", "Upload-Length": str(upload.size)}
         if request.method == "HEAD":
             return Response(headers={**headers, "Upload-Offset": str(upload.offset)})
@@ -83,12 +84,13 @@ class Storage:
             self._check_offset(request, upload)
         with upload.part.open("ab") as file:
             file.write(await request.body())
-        if upload.offset >= upload.size:
+        offset = upload.offset
+        if offset >= upload.size:
             upload.target.parent.mkdir(parents=True, exist_ok=True)
             upload.part.rename(upload.target)
             if not any(upload.part.parent.iterdir()):
                 upload.part.parent.rmdir()
-        return Response(status_code=204, headers={**headers, "Upload-Offset": str(upload.offset)})
+        return Response(status_code=204, headers={**headers, "Upload-Offset": str(offset)})
 
     def _check_offset(self, request: Request, upload: Upload) -> None:
         given = request.headers.get("upload-offset")
@@ -110,6 +112,8 @@ class Storage:
             packed = await asyncio.to_thread(_pack, path)
             headers = _attachment(f"{path.name}.zip")
             return StreamingResponse(_read(packed, None), media_type="application/zip", headers=headers)
+        if not path.is_file():
+            raise _invalid("The file is not a regular file.")
         return _file(request, path)
 
 

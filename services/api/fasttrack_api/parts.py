@@ -33,7 +33,7 @@ class Parts:
     versions: CompiledVersions = field(default_factory=lambda: CompiledVersions(defer=True))
     """Compiled versions; those that are not at hand are compiled with no transaction open."""
     sites: Sites = field(default_factory=Sites)
-    """Where logs and files of jobs are read; none is reached unless it is given."""
+    """Where logs and files of jobs are read; none is reached unless it is given. Whoever gives it closes it."""
 
     @classmethod
     def of(cls, connection: HTTPConnection) -> Parts:
@@ -54,10 +54,10 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         )
     database = connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
     doorbell = Doorbell(settings.redis_url.get_secret_value())
+    sites = Sites(settings)
     try:
-        yield Parts(
-            settings, database, doorbell, SecretBox.from_settings(settings), SystemClock(), sites=Sites(settings)
-        )
+        yield Parts(settings, database, doorbell, SecretBox.from_settings(settings), SystemClock(), sites=sites)
     finally:
+        await sites.close()
         await doorbell.close()
         await database.close()

@@ -7,6 +7,8 @@ pass through it, and do not count against its limit of requests.
 from __future__ import annotations
 
 import asyncio
+import json
+import stat
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from . import tus
 from .answers import Away, Missing, Refused
 from .gateway import Gateway
 from .gathering import Gathering
@@ -73,7 +76,7 @@ class Folders:
         return made
 
     def forget(self, name: str) -> None:
-        """Ask again next time: somebody may have deleted it."""
+        """Ask again next time, and make again what is in it: somebody may have deleted it."""
         self._ids.pop(name, None)
         self._made = {key: None for key in self._made if key[0] != name}
 
@@ -95,14 +98,20 @@ class Folders:
                 return None
             raise
         items = answer.get("items", []) if isinstance(answer, Mapping) else []
-        return sorted((_entry(item) for item in items), key=lambda entry: entry.name)
+        types = _types(answer.get("files")) if isinstance(answer, Mapping) else {}
+        return sorted((_entry(item, types) for item in items), key=lambda entry: entry.name)
 
-    async def delete(self, name: str, paths: Sequence[str]) -> None:
-        """Remove files and directories with all in them. What is not there is no error."""
+    async def delete(self, name: str, paths: Sequence[str], *, is_recursive: bool = True) -> None:
+        """Remove files, and directories with all in them. What is not there is no error.
+
+        Of a link the proxy removes what it names: ask for none.
+
+        :param is_recursive: unless it is, directories are passed over in silence.
+        """
         if not paths:
             return
         self._made = {key: None for key in self._made if key[0] != name}
-        body = {"files": list(paths), "recursive": True}
+        body = {"files": list(paths), "recursive": is_recursive}
         try:
             await self._gateway.call("DELETE", f"/folders/{name}/delete-files", body=body, seconds=60)
         except Missing:
@@ -113,6 +122,29 @@ class Folders:
             if len(paths) > 1:  # one is not there, and for it nothing was removed, or not all
                 for path in paths:
                     await self.delete(name, [path])
+
+    async def move(self, name: str, source: str, target: str) -> None:
+        """Put a file in another place of its folder, at once and over a file that is there; its directory must be there.
+
+        Links are followed, and into a directory of that name it is put: look first. :raises Refused: it is not there.
+        """
+        await self._gateway.call("POST", f"/folders/{name}/move-file", body={"src": source, "dst": target}, seconds=60)
+
+    async def names(self) -> list[str]:
+        """Of all folders that the key may use."""
+        answer = await self._gateway.call("GET", "/folders", seconds=60)
+        return [str(item["name"]) for item in answer if str(item.get("status", "ready")) in _READY]
+
+    async def expect(self, name: str, path: str, size: int) -> str:
+        """Where a file of that size is sent to (`tus`); with its last byte it is at `path`, over an older one."""
+        body = {"path": path, "size": size}
+        answer = await self._gateway.call("POST", f"/folders/{name}/request-upload", body=body)
+        return f"{answer['url']}?token={answer['token']}"
+
+    async def write(self, name: str, path: str, data: bytes) -> None:
+        """Put a small file there, whole and over an older one."""
+        if await tus.send(self._gateway, await self.expect(name, path, len(data)), 0, data) != len(data):
+            raise Away(f"the storage of the cluster did not take the file {path} of {name}")
 
     async def drop(self, name: str) -> None:
         """Delete a folder for good. One that is not there is no error. :raises Refused: a living session mounts it."""
@@ -207,12 +239,24 @@ def _is_no_directory(error: Refused) -> bool:
     return "no such file" in text or "bad request to storage proxy" in text or "not found" in text
 
 
-def _entry(item: Mapping[str, Any]) -> FolderEntry:
+def _types(told: Any) -> Mapping[str, str]:
+    """The first letter of each mode, as 23.09 tells it beside its list."""
+    try:
+        return {str(file["filename"]): str(file["mode"])[:1] for file in json.loads(told)}
+    except (ValueError, TypeError, KeyError):
+        return {}
+
+
+def _entry(item: Mapping[str, Any], types: Mapping[str, str]) -> FolderEntry:
     kind = str(item.get("type", "")).upper()
     try:
         at = datetime.fromisoformat(str(item.get("modified")))
     except ValueError:
         at = datetime.fromtimestamp(0, UTC)
+    mode = item.get("mode")
+    letter = stat.filemode(mode)[0] if isinstance(mode, int) else types.get(str(item["name"]), "-")
+    if kind == "FILE" and letter not in "-?":
+        kind = "OTHER"  # pipes and devices are files to the manager
     return FolderEntry(
         name=str(item["name"]),
         is_directory=kind == "DIRECTORY",

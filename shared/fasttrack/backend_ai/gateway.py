@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -145,6 +146,24 @@ class Gateway:
         except httpx.HTTPError as error:
             raise Away(f"the storage proxy did not answer: {error!r}") from error
 
+    async def exchange(
+        self, method: str, address: str, *, headers: Mapping[str, str], content: bytes = b"", seconds: float = 60.0
+    ) -> tuple[int, Mapping[str, str]]:
+        """What the storage proxy answers at an address the manager gave: the status and the headers.
+
+        :raises Away: it took no effect. :raises Unknown: it may have, or some of it.
+        """
+        request = self._client.build_request(
+            method, address, headers=dict(headers), content=content, timeout=httpx.Timeout(seconds, connect=_CONNECT)
+        )
+        try:
+            answer = await self._client.send(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise Away(f"the storage proxy cannot be reached: {error!r}") from error
+        except httpx.HTTPError as error:
+            raise Unknown(f"the storage proxy did not answer: {error!r}") from error
+        return answer.status_code, answer.headers
+
     def _request(
         self,
         generation: Generation,
@@ -270,9 +289,15 @@ async def _ranged(answer: httpx.Response, offset: int, limit: int) -> tuple[byte
 
 
 def _json(content: bytes) -> Any:
+    if not content:
+        return None
     try:
-        return orjson.loads(content) if content else None
+        return orjson.loads(content)
     except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(content)  # names of files that are no text come as halves of characters
+    except ValueError:
         return None  # a proxy's page: its status says enough
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..backend_ai.cluster import gateway_of, site_of
+from ..backend_ai.folders import Folders
+from ..backend_ai.gateway import Gateway
 from ..settings import Settings
 from .base import FilesElsewhere, FileStore, LogSource, UploadStore
+from .cluster_files import ClusterFiles
+from .cluster_logs import ClusterLogs
+from .cluster_uploads import ClusterUploads
 from .layout import Layout
 from .local_files import LocalFiles
 from .local_logs import LocalLogs
 from .uploads import LocalUploads
 
 _HERE = "the API of the machine with that state directory has them (FASTTRACK_STATE_DIR)"
+_CLUSTER = "an API with the settings of that cluster has them (FASTTRACK_BACKEND, FASTTRACK_BACKEND_AI_ENDPOINT)"
 
 
 @dataclass(frozen=True)
@@ -24,25 +31,64 @@ class Site:
 
 
 class Sites:
-    """The sites that this process reaches: those of this machine's state directory; without settings, none."""
+    """The sites that this process reaches: the state directory of this machine, or the cluster that the settings name;
+    without settings, none. To be closed.
+    """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._layout = None
-        if settings is not None and settings.backend == "local":
+        self._cluster: _Cluster | None = None
+        if settings is None:
+            return
+        if settings.backend == "local":
             self._layout = Layout(settings.state_dir)
             self._local = Site(LocalLogs(self._layout.sessions), LocalFiles(self._layout), LocalUploads(self._layout))
+        elif settings.backend == "backend_ai":
+            self._cluster = _Cluster(settings)
+
+    async def close(self) -> None:
+        """Let the connections go. Safe to call twice."""
+        if self._cluster is not None:
+            await self._cluster.close()
 
     def of(self, site: str) -> Site:
         """That of a job. :raises FilesElsewhere: it is not reached from here."""
+        if self._cluster is not None and self._cluster.name == site:
+            return self._cluster.opened()
         # The name is read each time: a state directory gets it from the first scheduler that opens it.
         if self._layout is None or self._layout.site() != site:
+            remedy = _HERE if site.startswith("local:") else _CLUSTER
             raise FilesElsewhere(
-                f"the logs and files of this job are at the site {site}, which is not reached from here: {_HERE}"
+                f"the logs and files of this job are at the site {site}, which is not reached from here: {remedy}"
             )
         return self._local
 
     def own(self) -> Site:
         """That of this installation, where the folders of pipelines are. :raises FilesElsewhere: there is none here."""
+        if self._cluster is not None:
+            return self._cluster.opened()
         if self._layout is None or self._layout.site() is None:
             raise FilesElsewhere(f"the folders of pipelines are not reached from here: {_HERE}")
         return self._local
+
+
+class _Cluster:
+    """The cluster of the settings, not connected to before something is wanted of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.name = site_of(settings)
+        self._settings = settings
+        self._gateway: Gateway | None = None
+        self._site: Site | None = None
+
+    def opened(self) -> Site:
+        if self._site is None:
+            gateway = self._gateway = gateway_of(self._settings)
+            folders = Folders(gateway, self._settings.backend_ai_folder_host)
+            self._site = Site(ClusterLogs(gateway, folders), ClusterFiles(folders), ClusterUploads(gateway, folders))
+        return self._site
+
+    async def close(self) -> None:
+        gateway, self._gateway, self._site = self._gateway, None, None
+        if gateway is not None:
+            await gateway.close()

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from fasttrack.db import Db
 from fasttrack.domain.access import Permission
+from fasttrack.errors import FastTrackError
 from fasttrack.ids import PipelineId
 from fasttrack.storage import Listing, OpenFile, Vfroot
 from fasttrack.workflow.audit import record
@@ -227,6 +228,8 @@ class FileBody(Streamed):
                     raise Broken  # it was cut meanwhile, and cannot be what was promised
                 await send(data)
                 at += len(data)
+        except FastTrackError:
+            raise Broken from None
         finally:
             await self._file.close()
 
