@@ -18,6 +18,8 @@ from .problems import Problem
 
 _BEFORE = "Kernel started at: {at}\r\nLOCAL_USER_ID=1000\r\nExecuting the main program: /opt/kernel/su-exec\r\n"
 _AFTER = "python-kernel: [INFO] the batch job has ended\r\n"
+_LINGERS = 15
+"""Steps that a command goes on after its session was ended: 10 to 12 s on real ones."""
 _NO_ROOM = "Could not find a contiguous resource region in any agent big enough to host the session"
 
 
@@ -202,8 +204,11 @@ class Lives:
         keeps_result: bool = False,
         reason: str | None = None,
         kernel_reason: str | None = None,
+        at_once: bool = False,
     ) -> None:
         """:param info: what is written; `None`: nothing, as where the scheduler of 26.x ends a session itself.
+
+        :param at_once: it is told to be over before its command is (26.x, by force).
 
         :param reason: what is told of the session, and `kernel_reason` of its containers; by default the same.
         """
@@ -213,6 +218,10 @@ class Lives:
         self._events.session("session_terminating", session, reason)
         self._events.kernels("kernel_terminating", session, kernel_reason, -1)
         self._events.call_back(session, "terminating")
+        if at_once:
+            self._spawn(self._let_go(session))
+        else:
+            await self._let_go(session)
         await asyncio.sleep(self._step / 2)
         if not keeps_result and not self._generation.leaves_sessions_behind:
             session.result = "UNDEFINED"
@@ -253,11 +262,9 @@ class Lives:
                 return {}
             case "RUNNING":
                 session.ending = info
-                process = self._processes.pop(session.id, None)
-                if process is not None:
-                    _kill(process)
-                    await process.wait()
-                over = self._over(session, info, keeps_result=session.result != "UNDEFINED")
+                over = self._over(
+                    session, info, keeps_result=session.result != "UNDEFINED", at_once=forced and not is_old
+                )
                 if is_old:
                     await over  # it answers when the container is gone
                 else:

@@ -107,7 +107,8 @@ def v2_body(
 
 def command_of(spec: SessionSpec) -> str:
     """The command, after the variables that clusters cannot pass on: 23.09 answers 500 to an empty value, 26.9.6 cuts one
-    at its first line break, and those that the container itself starts by are not ours to set."""
+    at its first line break, and those that the container itself starts by are not ours to set.
+    """
     given = variables(spec).items()
     exports = [f"export {name}={quote(value)}\n" for name, value in given if not _is_passed_on(name, value)]
     return "".join(exports) + spec.command
