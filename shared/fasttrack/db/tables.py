@@ -377,25 +377,9 @@ Index("ix_pipeline_project", pipeline.c.project_id, text("id DESC"))
 Index("ix_job_pipeline", job.c.pipeline_id, text("id DESC"))
 Index("ix_job_version", job.c.version_id, text("id DESC"))
 # Jobs by state. Those that are over are entered once, at their end; the others are never many.
-Index(
-    "ix_job_over",
-    job.c.project_id,
-    job.c.state,
-    text("id DESC"),
-    postgresql_where=text(_in("state", TERMINAL_JOB_STATES)),
-)
-Index(
-    "ix_job_over_pipeline",
-    job.c.pipeline_id,
-    job.c.state,
-    text("id DESC"),
-    postgresql_where=text(_in("state", TERMINAL_JOB_STATES)),
-)
-Index(
-    "ix_job_open",
-    job.c.project_id,
-    text("id DESC"),
-    postgresql_where=text(f"NOT ({_in('state', TERMINAL_JOB_STATES)})"),
-)
+_IS_OVER = _in("state", TERMINAL_JOB_STATES)
+Index("ix_job_over", job.c.project_id, job.c.state, text("id DESC"), postgresql_where=text(_IS_OVER))
+Index("ix_job_over_pipeline", job.c.pipeline_id, job.c.state, text("id DESC"), postgresql_where=text(_IS_OVER))
+Index("ix_job_open", job.c.project_id, text("id DESC"), postgresql_where=text(f"NOT ({_IS_OVER})"))
 
 __all__ = ["metadata"]
