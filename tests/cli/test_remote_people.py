@@ -196,7 +196,7 @@ async def test_a_lost_answer_never_makes_a_second_token(
     error = answer.json["error"]
     assert (answer.code, error["code"], error["retryable"]) == (4, "UNSETTLED", False)
     assert error["message"] == (
-        f"{server.url} gave no answer: the token may have been made, and nobody knows its text. See `fasttrack tokens "
+        f"{server.url} did not tell whether the token was made; if it was, nobody knows its text. See `fasttrack tokens "
         "list`, and revoke what was made before you ask again"
     )
     assert len(server.way.requests) == seen + 1
