@@ -169,6 +169,18 @@ async def test_what_the_caller_may_not_is_the_servers_sentence(
     ]  # fmt: skip
 
 
+async def test_an_address_that_is_not_ones_own_to_see_is_none(
+    remote: RemoteCommandLine, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await people.user("ada", email="ada@example.com", default="viewer")
+    await people.user("grace", email="grace@example.com", default="viewer")
+    monkeypatch.setenv("FASTTRACK_TOKEN", (await people.token(ada)).secret.text)
+    listed = (await remote("accounts", "list", "--json")).json["accounts"]
+    assert [(a["name"], a["email"]) for a in listed] == [("ada", "ada@example.com"), ("grace", None)]
+    rows = [line.split() for line in (await remote("accounts", "list")).out.splitlines()[1:]]
+    assert [(row[0], row[-1]) for row in rows] == [("ada", "ada@example.com"), ("grace", "-")]
+
+
 async def test_an_admin_finds_people_by_name_to_make_them_members(
     remote: RemoteCommandLine, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +208,7 @@ async def test_a_lost_answer_never_makes_a_second_token(
     error = answer.json["error"]
     assert (answer.code, error["code"], error["retryable"]) == (4, "UNSETTLED", False)
     assert error["message"] == (
-        f"{server.url} gave no answer: the token may have been made, and nobody knows its text. See `fasttrack tokens "
+        f"{server.url} did not tell whether the token was made; if it was, nobody knows its text. See `fasttrack tokens "
         "list`, and revoke what was made before you ask again"
     )
     assert len(server.way.requests) == seen + 1

@@ -35,7 +35,7 @@ async def list_(call: Invocation) -> int:
     else:
         call.out.table(
             ["account", "kind", "can do", "name"],
-            [[a.name, a.kind, _standing(a), a.display_name or a.email] for a in accounts],
+            [[a.name, a.kind, _standing(a), a.display_name or a.email or ""] for a in accounts],
         )
     return OK
 

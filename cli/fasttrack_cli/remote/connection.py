@@ -1,7 +1,8 @@
 """Requests to the API of a server: tried again where that is right, and every trouble a sentence.
 
 Every request of the command line may be sent twice: it reads, or it asks for a state rather than a step, or it carries an
-idempotency key. So an answer that was lost on its way is settled by asking again.
+idempotency key. So an answer that was lost on its way is settled by asking again. Tokens alone are made by every request;
+`was_lost` ends those.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -15,14 +14,6 @@ from .answers import Page
 from .connection import Connection
 from .identity import this_project
 from .listing import list_all
-
-
-@dataclass(frozen=True)
-class Told:
-    """A token that was just made."""
-
-    token: Token
-    secret: str
 
 
 class Unsettled(Unavailable):
@@ -65,12 +56,11 @@ class RemoteTokens:
         return await self._connection.post(f"/tokens/{token}/revoke", Token)
 
     async def _make(self, path: str, body: Any, **query: Any) -> MadeToken:
-        made = await self._connection.post(path, Told, body, query=query, was_lost=self._give_up)
-        return MadeToken(made.token, made.secret)
+        return await self._connection.post(path, MadeToken, body, query=query, was_lost=self._give_up)
 
     def _give_up(self) -> None:
         """Ask no second time: that would make a second token, and nobody would know the text of the first."""
         raise Unsettled(
-            f"{self._connection.target.url} gave no answer: the token may have been made, and nobody knows its text. See "
+            f"{self._connection.target.url} did not tell whether the token was made; if it was, nobody knows its text. See "
             "`fasttrack tokens list`, and revoke what was made before you ask again"
         )

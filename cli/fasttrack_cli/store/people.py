@@ -21,7 +21,8 @@ class Account:
     name: str
     kind: AccountKind
     display_name: str
-    email: str
+    email: str | None
+    """`None`: it is not the caller's to see."""
     is_superadmin: bool
     issuer: str | None
     created_at: datetime

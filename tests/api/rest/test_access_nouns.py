@@ -204,6 +204,8 @@ async def test_an_address_is_seen_by_its_owner_and_by_who_manages_a_project_of_t
         listed = (await client.get(f"{API}/accounts", headers=headers)).json()["items"]
         for one in listed:
             assert (await client.get(f"{API}/accounts/{one['id']}", headers=headers)).json() == one
+            named = await client.get(f"{API}/accounts", params={"name": one["name"]}, headers=headers)
+            assert named.json()["items"] == [one]
         return {account["name"]: account["email"] for account in listed}
 
     theirs = {"ada": "ada@example.com", "grace": "grace@example.com"}
