@@ -261,8 +261,8 @@ class ClusterUploads:
         return info
 
     async def _remember(self, name: str, upload: UUID, info: _Info) -> None:
-        told = {"path": info.path, "length": info.length, "by": str(info.by), "address": info.address}
-        await self._folders.write(name, f"{upload_path(upload)}/info", orjson.dumps(told))
+        kept = {"path": info.path, "length": info.length, "by": str(info.by), "address": info.address}
+        await self._folders.write(name, f"{upload_path(upload)}/info", orjson.dumps(kept))
         self._keep(upload, info)
 
     async def _info(self, name: str, upload: UUID, *, is_fresh: bool = False) -> _Info | None:
@@ -270,8 +270,8 @@ class ClusterUploads:
             return known
         found = await self._folders.read(name, f"{upload_path(upload)}/info", offset=0, limit=_LONGEST_INFO)
         try:
-            told = orjson.loads(b"" if found is None else found[0])
-            info = _Info(str(told["path"]), int(told["length"]), UUID(told["by"]), str(told["address"]))
+            kept = orjson.loads(b"" if found is None else found[0])
+            info = _Info(str(kept["path"]), int(kept["length"]), UUID(kept["by"]), str(kept["address"]))
         except (ValueError, KeyError, TypeError):
             return None
         self._keep(upload, info)
