@@ -18,7 +18,7 @@ from .problems import Problem
 
 _BEFORE = "Kernel started at: {at}\r\nLOCAL_USER_ID=1000\r\nExecuting the main program: /opt/kernel/su-exec\r\n"
 _AFTER = "python-kernel: [INFO] the batch job has ended\r\n"
-_LINGERS = 15
+_LINGERS = 40
 """Steps that a command goes on after its session was ended: 10 to 12 s on real ones."""
 _NO_ROOM = "Could not find a contiguous resource region in any agent big enough to host the session"
 
@@ -196,6 +196,16 @@ class Lives:
         info = "task-timeout" if timed_out else "task-finished" if good else self._generation.failed_info
         await self._over(session, info, keeps_result=True)
 
+    async def _let_go(self, session: Session) -> None:
+        """The command goes on for a while, with no signal that it could notice, and is killed."""
+        process = self._processes.pop(session.id, None)
+        if process is None:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _LINGERS * self._step)
+        _kill(process)
+        await process.wait()
+
     async def _over(
         self,
         session: Session,
@@ -208,9 +218,8 @@ class Lives:
     ) -> None:
         """:param info: what is written; `None`: nothing, as where the scheduler of 26.x ends a session itself.
 
-        :param at_once: it is told to be over before its command is (26.x, by force).
-
         :param reason: what is told of the session, and `kernel_reason` of its containers; by default the same.
+        :param at_once: it is told to be over before its command is (26.x, by force).
         """
         reason = reason or info or ""
         kernel_reason = kernel_reason or reason
