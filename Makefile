@@ -47,6 +47,12 @@ bench: $(STAMP) ## Measure how fast it is, beside the floor; writes docs/capabil
 chaos: $(STAMP) ## Kill schedulers, the database and Valkey for two minutes while jobs run, and look for damage
 	@$(BIN)/python -m tests.chaos
 
+.PHONY: test-backendai
+test-backendai: $(STAMP) ## Hold the backend to its contract on a real cluster: make test-backendai CLUSTER=cluster.json
+	@test -s "$(CLUSTER)" || { echo "CLUSTER=cluster.json must name the description of a running cluster"; exit 2; }
+	@BACKENDAI_TEST_CLUSTER=$(abspath $(CLUSTER)) $(BIN)/python -m pytest -q -p no:randomly --timeout 1200 --durations=0 \
+		tests/contracts tests/scheduler/backend_ai/test_stories.py
+
 simulate: $(STAMP) ## Run many worlds in which everything goes wrong: make simulate SEEDS=2000
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),200)
 

@@ -33,7 +33,7 @@ from tests.scheduler.backend_ai.recorded import GENERATIONS
 from tests.scheduler.backend_ai.standins import KEYPAIR, Manager, serving
 
 OLD, NEW = GENERATIONS
-CLUSTER = os.environ.get("FASTTRACK_TEST_CLUSTER")
+CLUSTER = os.environ.get("BACKENDAI_TEST_CLUSTER")
 """The description of a real cluster, which then stands for all sites; see `make test-backendai`."""
 PLACES = 2
 """How many sessions of one cpu a small site runs at the same time."""

@@ -9,7 +9,8 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -20,6 +21,8 @@ from fasttrack_scheduler.backends.backend_ai.backend import BackendAI
 
 class RealCluster:
     """Its manager, its agents and its files."""
+
+    _started: ClassVar[list[subprocess.Popen[bytes]]] = []  # they outlive the tests, as they outlived `up.sh`
 
     def __init__(self, description: str) -> None:
         """:param description: the file with the JSON that `up.sh` ends with."""
@@ -33,7 +36,9 @@ class RealCluster:
         """A backend with the key of a plain user."""
         keypair = Keypair(self.told["access_key"], self.told["secret_key"])
         options = {"domain": self.told["domain"], "folder_host": self.told["vfolder_host"]} | options
-        return BackendAI(Gateway(self.endpoint, keypair), site=f"backend_ai:{self.endpoint}", **options)
+        return BackendAI(
+            Gateway(self.endpoint, keypair), site=f"backend_ai:{urlsplit(self.endpoint).netloc}", **options
+        )
 
     def files(self, name: str) -> list[Path]:
         """Files and directories of that name in any folder of the cluster."""
@@ -88,4 +93,5 @@ class RealCluster:
                 [str(venv / "python"), *arguments], cwd=self.home / folder, env=environ, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+        self._started.append(process)
         (self.home / "run" / f"{service}.pid").write_text(f"{process.pid}\n")
