@@ -203,13 +203,14 @@ class Lives:
 
     async def _let_go(self, session: Session) -> None:
         """The command goes on for a while, with no signal that it could notice, and is killed."""
-        process = self._processes.pop(session.id, None)
+        process = self._processes.get(session.id)
         if process is None:
             return
         with suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), _LINGERS * self._step)
         _kill(process)
         await process.wait()
+        self._processes.pop(session.id, None)
 
     async def _over(
         self,
@@ -219,12 +220,10 @@ class Lives:
         keeps_result: bool = False,
         reason: str | None = None,
         kernel_reason: str | None = None,
-        at_once: bool = False,
     ) -> None:
         """:param info: what is written; `None`: nothing, as where the scheduler of 26.x ends a session itself.
 
         :param reason: what is told of the session, and `kernel_reason` of its containers; by default the same.
-        :param at_once: it is told to be over before its command is (26.x, by force).
         """
         reason = reason or info or ""
         kernel_reason = kernel_reason or reason
@@ -232,10 +231,7 @@ class Lives:
         self._events.session("session_terminating", session, reason)
         self._events.kernels("kernel_terminating", session, kernel_reason, -1)
         self._events.call_back(session, "terminating")
-        if at_once:
-            self._spawn(self._let_go(session))
-        else:
-            await self._let_go(session)
+        await self._let_go(session)
         await asyncio.sleep(self._step / 2)
         if session.is_over:  # by force, meanwhile
             return
@@ -281,9 +277,7 @@ class Lives:
                 return {}
             case "RUNNING":
                 session.ending = info
-                over = self._over(
-                    session, info, keeps_result=session.result != "UNDEFINED", at_once=forced and not is_old
-                )
+                over = self._over(session, info, keeps_result=session.result != "UNDEFINED")
                 if is_old:
                     await over  # it answers when the container is gone
                 else:
@@ -303,12 +297,7 @@ class Lives:
         session.enter("TERMINATED", info)
         self._events.session("session_terminated", session, info)
         await self._freed(session)
-        self._spawn(self._end_at_last(self._processes.pop(session.id, None)))
-
-    async def _end_at_last(self, process: asyncio.subprocess.Process | None) -> None:
-        await asyncio.sleep(self._step / 2)
-        if process is not None:
-            _kill(process)
+        self._spawn(self._let_go(session))
 
     async def lose_agent(self, name: str) -> None:
         """An agent dies with what runs on it; no event tells of it."""
