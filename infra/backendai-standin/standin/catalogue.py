@@ -46,4 +46,4 @@ def image_row(reference: str) -> dict[str, Any]:
 
 def project_row() -> dict[str, Any]:
     """The one project as GraphQL shows it."""
-    return {"id": PROJECT_ID, "name": PROJECT, "domain_name": DOMAIN, "is_active": True}
+    return {"id": PROJECT_ID, "name": PROJECT, "domain_name": DOMAIN, "is_active": True, "type": "GENERAL"}

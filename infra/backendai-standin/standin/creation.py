@@ -16,6 +16,7 @@ from .problems import Problem
 
 MINIMUM_MEMORY = 64 * 1024**2
 DEFAULT_SHMEM = 64 * 1024**2
+_LONGEST_TAG = 64
 _NAME = re.compile(r"(?=.{4,64}\Z)\w[\w.-]*\w\Z", re.ASCII)
 _KEYS = {
     "name", "clientSessionToken", "session_name", "image", "lang", "architecture", "arch", "type", "sessionType",
@@ -99,7 +100,7 @@ def _check_keys(given: dict[str, Any], generation: Generation) -> None:
     if not isinstance(config, dict):
         return
     blanks = [name for name, value in (config.get("environ") or {}).items() if value == ""]
-    if config.keys() - _CONFIG_KEYS or blanks:
+    if config.keys() - _CONFIG_KEYS or blanks or len(str(given.get("tag") or "")) > _LONGEST_TAG:
         raise Problem(500, "internal-server-error")
 
 

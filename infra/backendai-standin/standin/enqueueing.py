@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from decimal import InvalidOperation
 from typing import Any
 from uuid import UUID
 
 from .agents import Agents
 from .bodies import schema_violation
 from .catalogue import DOMAIN, IMAGES_BY_ID, PROJECT, PROJECT_ID, id_of
-from .creation import group_of, slots_of
+from .creation import group_of, size_of, slots_of
 from .folders import Folders
 from .generations import Generation
 from .ledger import Session
 from .mounts import of_entries
-from .problems import Problem
+from .problems import Problem, not_permitted
 
 _FOLDED = {
     "DEPRIORITIZING": "PENDING", "PULLING": "PREPARING", "ERROR": "CANCELLED", "RUNNING_DEGRADED": "CANCELLED",
@@ -32,9 +33,13 @@ def session_of_v2(given: Any, access_key: str, generation: Generation, agents: A
         raise schema_violation("session_type", "Input should be 'interactive' or 'batch'")
     image = IMAGES_BY_ID.get(uuid_of(given, "image_id"))
     project = uuid_of(given, "project_id")
-    batch = given.get("batch") or {}
-    if kind == "batch" and not (isinstance(batch, dict) and batch.get("startup_command")):
-        raise schema_violation("batch", "startup_command is required for a batch session")
+    batch = given.get("batch")
+    if batch is None:  # taken all the same, and a session with no command succeeds
+        batch = {}
+    elif not isinstance(batch, dict) or not batch.get("startup_command"):
+        raise schema_violation("batch.startup_command", "String should have at least 1 character")
+    if len(str(given.get("tag") or "")) > 64:
+        raise schema_violation("tag", "String should have at most 64 characters")
     priority = int(given.get("priority", 10))
     if not 0 <= priority <= 100:
         raise schema_violation("priority", "Input should be between 0 and 100")
@@ -47,9 +52,13 @@ def session_of_v2(given: Any, access_key: str, generation: Generation, agents: A
     if image is None:
         raise Problem(404, "object-not-found", str(given["image_id"]), title="No such environment image.")
     if project != PROJECT_ID:
-        raise Problem(404, "entity-not-found", "No ProjectRow matches the given key")
+        raise not_permitted(f"session at scopes [ProjectID('{project}')]")
+    group = _group(given, agents)
+    _check_slots(resources, group, agents)
     shared = (given.get("resource_opts") or {}).get("shmem") or {}
-    slots = slots_of(resources, shared.get("expr") if isinstance(shared, dict) else shared, generation, agents)
+    if not isinstance(shared, dict):
+        raise schema_violation("resource_opts.shmem", "Input should be an object")
+    slots = slots_of(resources, shared.get("expr"), generation, agents)
     return Session(
         name=name,
         access_key=access_key,
@@ -57,7 +66,7 @@ def session_of_v2(given: Any, access_key: str, generation: Generation, agents: A
         architecture="x86_64",
         kind=kind,
         command=str(batch.get("startup_command", "")),
-        group=_group(given, agents),
+        group=group,
         slots=slots,
         environ={str(k): str(v) for k, v in (given.get("environ") or {}).items()},
         cluster_mode=mode,
@@ -67,7 +76,7 @@ def session_of_v2(given: Any, access_key: str, generation: Generation, agents: A
         callback_url=given.get("callback_url"),
         tag=given.get("tag"),
         timeout=None if batch.get("batch_timeout") is None else float(batch["batch_timeout"]),
-        priority=priority or 10,  # a zero is taken for nothing
+        priority=priority,
     )
 
 
@@ -139,6 +148,8 @@ def _mounts(given: dict[str, Any]) -> list[dict[str, Any]]:
     for number, entry in enumerate(entries):
         if entry.get("subpath") == "":
             raise schema_violation(f"mounts.{number}.subpath", "String should have at least 1 character")
+        if entry.get("permission") not in (None, "ro", "rw", "wd"):
+            raise Problem(500, "internal-server-error")
     return [{**entry, "vfolder_id": uuid_of(entry, "vfolder_id")} for entry in entries]
 
 
@@ -147,6 +158,19 @@ def _resources(given: dict[str, Any]) -> dict[str, str]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise schema_violation("resource_entries", "Input should be a valid list")
     return {str(_required(entry, "resource_type")): str(_required(entry, "quantity")) for entry in entries}
+
+
+def _check_slots(resources: dict[str, str], group: str, agents: Agents) -> None:
+    served = {slot for agent in agents.all if agent.group == group for slot in agent.slots}
+    if strange := sorted(resources.keys() - served):
+        message = f"the request asks for resource slot(s) {strange} that resource group '{group}' does not serve."
+        raise Problem(400, "invalid-api-params", f"kernel_specs[0]: {message}")
+    for slot, amount in resources.items():
+        try:
+            size_of(amount)
+        except (InvalidOperation, ValueError):
+            message = f"Cannot convert the slot '{slot}' to decimal: '{amount}'"
+            raise Problem(400, "invalid-resource-slot-quantity", message) from None
 
 
 def _group(given: dict[str, Any], agents: Agents) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from typing import Any
 
@@ -48,7 +50,9 @@ class Files:
         if not all(isinstance(path, str) for path in paths):
             raise schema_violation("path", "Input should be a valid string")
         if len(paths) > MOST_PATHS:
-            raise Problem(400, "invalid-api-params", "Too many directories specified.")
+            raise Problem(400, "vfolder-invalid-parameter", "Too many directories specified.")
+        if folder.status != "ready":
+            raise Problem(400, "vfolder-filter-status-failed")
         parents, exist_ok = bool(given.get("parents", True)), bool(given.get("exist_ok", False))
         told: dict[str, list[dict[str, Any]]] = {"success": [], "failed": []}
         for path in paths:
@@ -56,11 +60,14 @@ class Files:
                 self._folders.path(folder, path).mkdir(0o755, parents=parents, exist_ok=exist_ok)
             except OSError as error:
                 if self._folders.takes_one_path:
-                    data = {"errno": error.errno, "paths": [path]}
-                    raise Problem(400, "invalid-api-params", str(error.strerror), data=data) from None
+                    raise _impossible(error.errno, path) from None
                 told["failed"].append(
                     {"msg": f"{type(error).__name__}({error.errno}, {error.strerror!r})", "item": path}
                 )
+            except Problem as problem:
+                if self._folders.takes_one_path:
+                    raise
+                told["failed"].append({"msg": problem.msg, "item": path})
             else:
                 told["success"].append({"msg": None, "item": path})
         if self._folders.takes_one_path:
@@ -78,11 +85,18 @@ class Files:
         return Response(told, media_type="application/json")
 
     async def delete_files(self, request: Request, key: str) -> Response:
-        """What is not there is passed over, and so is a directory that is not to be deleted with all in it."""
+        """A directory that is not to be deleted with all in it stays, and what is not there is passed over.
+
+        To 23.09 either is a refusal, by which all that comes after it stays too.
+        """
         folder = self._folders.find(key, request.path_params["folder"])
         given = await object_of(request)
-        paths = [self._folders.path(folder, str(name)) for name in given.get("files", [])]
-        for path in paths:
+        paths = {str(name): self._folders.path(folder, str(name)) for name in given.get("files", [])}
+        for name, path in paths.items():
+            if self._folders.takes_one_path and not path.exists():
+                raise _impossible(errno.ENOENT, name)
+            if self._folders.takes_one_path and path.is_dir() and not given.get("recursive"):
+                raise _impossible(errno.EISDIR, name)
             if path.is_dir() and given.get("recursive"):
                 shutil.rmtree(path)
             elif path.is_file():
@@ -133,3 +147,8 @@ class Files:
         given = await object_of(request)
         token = self._storage.offer(self._folders.path(folder, str(given.get("path", given.get("file", "")))))
         return JSONResponse({"token": token, "url": f"{request.base_url}storage/download"})
+
+
+def _impossible(number: int | None, path: str) -> Problem:
+    """What the storage's system says, as managers to 23.09 pass it on."""
+    return Problem(400, "invalid-api-params", os.strerror(number or 0), data={"errno": number, "paths": [path]})

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from .generations import Generation
 from .ledger import Session
-from .problems import Problem
+from .problems import Problem, not_permitted
 
 HOST = "local:volume1"
 _SLUG = re.compile(r"[\w][\w.-]{0,63}\Z")
@@ -53,6 +53,10 @@ class Folder:
             "status": self.status,
             "is_owner": True,
             "max_size": 0,
+            "max_files": 0,
+            "cur_size": 0,
+            "user_email": "",
+            "group_name": "",
             "type": "user",
         }
 
@@ -64,6 +68,7 @@ class Folders:
         self._root = root
         self._generation = generation
         self.all: dict[str, Folder] = {}
+        self._gone: set[tuple[str, str]] = set()
         self.in_use: Callable[[Folder], bool] = lambda folder: False
         """Whether a living session has it mounted."""
         self._sandbox = _sandbox()
@@ -93,9 +98,10 @@ class Folders:
         return folder
 
     def find(self, owner: str, reference: str) -> Folder:
-        """By name, or by id with or without dashes. :raises Problem: there is none."""
+        """By name, or by id with or without dashes (26.x). :raises Problem: there is none."""
+        identifier = "" if self._generation.is_strict else reference.replace("-", "")
         for folder in self.all.values():
-            if folder.owner == owner and (folder.name == reference or folder.id == reference.replace("-", "")):
+            if folder.owner == owner and (folder.name == reference or folder.id == identifier):
                 return folder
         raise Problem(404, "object-not-found", title="No such virtual folder.", data=reference)
 
@@ -120,34 +126,41 @@ class Folders:
             "used_bytes": sum(sizes),
             "last_used": str(folder.created_at),
         }
-        for key in ("creator", "ownership_type", "max_size"):
+        for key in ("creator", "ownership_type", "max_size", "max_files", "cur_size", "user_email", "group_name"):
             del found[key]
         if self._generation.is_strict:
             found |= {"num_files": len(sizes), "created": str(folder.created_at), "max_size": None, "cur_size": 0}
         return found
 
     def delete(self, owner: str, reference: str) -> None:
-        """Into the trash, where its name stays taken (26.x), or away at once (23.09).
+        """Into the trash, where its name stays taken (26.x), or away at once, whoever has it mounted (23.09).
 
         :raises Problem: a living session has it mounted.
         """
         folder = self.find(owner, reference)
+        if not self._generation.trash:
+            self._away(folder)
+            return
         if self.in_use(folder):
             message = f"Cannot delete the vfolder. The vfolder(id: {folder.id}) is mounted on sessions"
-            raise Problem(400, "invalid-api-params", message)
-        if self._generation.trash:
-            folder.status = "delete-pending"
-            return
-        self._away(folder)
+            raise Problem(400, "vfolder-deletion-not-allowed", message)
+        folder.status = "delete-pending"
 
     def delete_for_good(self, owner: str, identifier: str) -> None:
-        """Away with a folder in the trash, and its name is free. :raises Problem: there is none in it of that id."""
-        folder = self.all.get(identifier.replace("-", ""))
-        if folder is None or folder.owner != owner or not self._generation.trash:
-            raise Problem(404, "object-not-found", title="No such virtual folder.", data=identifier)
+        """Away with a folder in the trash, and its name is free; done again, it is no error.
+
+        :raises Problem: there is none in it of that id.
+        """
+        identifier = identifier.replace("-", "")
+        if (owner, identifier) in self._gone:
+            return
+        folder = self.all.get(identifier)
+        if folder is None or folder.owner != owner:
+            raise not_permitted(f"vfolder {identifier}")
         if folder.status != "delete-pending":
             raise Problem(400, "vfolder-filter-status-failed", "The folder is not in the trash")
         self._away(folder)
+        self._gone.add((owner, identifier))
 
     def _away(self, folder: Folder) -> None:
         del self.all[folder.id]
@@ -172,7 +185,8 @@ class Folders:
             raise Problem(400, "vfolder-operation-failed", "Bad request to storage proxy")
         found, older = [], []
         for entry in os.scandir(path):
-            kind = "DIRECTORY" if entry.is_dir(follow_symlinks=False) else "FILE"  # pipes and devices too
+            is_directory = entry.is_dir(follow_symlinks=False)
+            kind = "SYMLINK" if entry.is_symlink() else "DIRECTORY" if is_directory else "FILE"  # pipes and devices too
             about = entry.stat(follow_symlinks=False)
             at = datetime.fromtimestamp(about.st_mtime, UTC).isoformat()
             found.append(

@@ -9,6 +9,14 @@ _VERSIONS = (
     "v6.20220615", "v6.20221201", "v6.20230315", "v7.20230615", "v8.20240315", "v8.20240915", "v9.20250722",
 )  # fmt: skip
 
+_STATUSES = frozenset(
+    {
+        "PENDING", "SCHEDULED", "PREPARING", "PULLING", "RUNNING", "RESTARTING", "RUNNING_DEGRADED", "TERMINATING",
+        "TERMINATED", "ERROR", "CANCELLED",
+    }
+)  # fmt: skip
+_NEW_STATUSES = frozenset({"DEPRIORITIZING", "RESERVED", "PREPARED", "CREATING", "PREEMPTED", "RESCHEDULING"})
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -31,9 +39,14 @@ class Generation:
     leaves_sessions_behind: bool
     """A command that ends before RUNNING is written leaves its session RUNNING for ever."""
     trash: bool
-    """Deleted folders keep their name."""
+    """Deleted folders keep their name, and one that a living session has mounted is not deleted."""
     has_v2: bool
     """There are routes below `/v2`, which take UUIDs and mount several parts of a folder."""
+
+    @property
+    def statuses(self) -> frozenset[str]:
+        """Of sessions: those that GraphQL can be asked for."""
+        return _STATUSES if self.is_strict else _STATUSES | _NEW_STATUSES
 
     @property
     def versions(self) -> frozenset[str]:

@@ -115,6 +115,7 @@ class Session:
             "tag": self.tag,
             "image": self.image,
             "architecture": self.architecture,
+            "status_changed": self.history.get(self.status),
             "created_at": self.created_at.isoformat(),
             "terminated_at": self.terminated_at.isoformat() if self.terminated_at else None,
             "starts_at": None,

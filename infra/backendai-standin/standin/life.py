@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from .agents import Agents
 from .events import Events
@@ -83,7 +84,8 @@ class Lives:
             self._events.call_back(session, status.lower())
             await asyncio.sleep(self._step)
             if session.ending is not None:
-                await self._over(session, session.ending)
+                if not session.is_over:
+                    await self._over(session, session.ending)
                 return
         self._events.kernels("kernel_preparing", session, "")
         self._events.kernels("kernel_creating", session, "")
@@ -92,6 +94,9 @@ class Lives:
             await self._failed_to_create(session, lost)
             return
         process = await self._start(session)
+        if session.is_over:  # by force, a moment ago
+            _kill(process)
+            return
         self._events.kernels("kernel_started", session, "")
         if self.is_late:
             await process.wait()
@@ -156,7 +161,7 @@ class Lives:
         session.log += _BEFORE.format(at=session.history["PENDING"]).encode()
         command = session.command if session.kind == "batch" else "exec sleep 1000000"
         process = await asyncio.create_subprocess_exec(
-            *self._folders.argv(session, ["/bin/bash", "-c", command]),
+            *self._folders.argv(session, ["/bin/sh", "-c", command]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -198,13 +203,14 @@ class Lives:
 
     async def _let_go(self, session: Session) -> None:
         """The command goes on for a while, with no signal that it could notice, and is killed."""
-        process = self._processes.pop(session.id, None)
+        process = self._processes.get(session.id)
         if process is None:
             return
         with suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), _LINGERS * self._step)
         _kill(process)
         await process.wait()
+        self._processes.pop(session.id, None)
 
     async def _over(
         self,
@@ -214,12 +220,10 @@ class Lives:
         keeps_result: bool = False,
         reason: str | None = None,
         kernel_reason: str | None = None,
-        at_once: bool = False,
     ) -> None:
         """:param info: what is written; `None`: nothing, as where the scheduler of 26.x ends a session itself.
 
         :param reason: what is told of the session, and `kernel_reason` of its containers; by default the same.
-        :param at_once: it is told to be over before its command is (26.x, by force).
         """
         reason = reason or info or ""
         kernel_reason = kernel_reason or reason
@@ -227,11 +231,10 @@ class Lives:
         self._events.session("session_terminating", session, reason)
         self._events.kernels("kernel_terminating", session, kernel_reason, -1)
         self._events.call_back(session, "terminating")
-        if at_once:
-            self._spawn(self._let_go(session))
-        else:
-            await self._let_go(session)
+        await self._let_go(session)
         await asyncio.sleep(self._step / 2)
+        if session.is_over:  # by force, meanwhile
+            return
         if not keeps_result and not self._generation.leaves_sessions_behind:
             session.result = "UNDEFINED"
         session.enter("TERMINATED", info)
@@ -255,6 +258,9 @@ class Lives:
         """End a session as its user asks. :raises Problem: not in this status."""
         info = "force-terminated" if forced else "user-requested"
         is_old = not self._generation.deletes_any_time
+        if forced and not is_old and session.status != "PENDING":
+            await self._forced(session, info)
+            return {"status": "terminated"}
         match session.status:
             case "PENDING":
                 session.ending = info
@@ -271,9 +277,7 @@ class Lives:
                 return {}
             case "RUNNING":
                 session.ending = info
-                over = self._over(
-                    session, info, keeps_result=session.result != "UNDEFINED", at_once=forced and not is_old
-                )
+                over = self._over(session, info, keeps_result=session.result != "UNDEFINED")
                 if is_old:
                     await over  # it answers when the container is gone
                 else:
@@ -285,6 +289,15 @@ class Lives:
                 )
         session.ending = info
         return {"status": "terminated"}
+
+    async def _forced(self, session: Session, info: str) -> None:
+        """From 26.3 on it is over at once in the manager's eyes; its command goes on until the agent gets to it."""
+        session.ending = info
+        session.history["TERMINATING"] = datetime.now(UTC).isoformat()
+        session.enter("TERMINATED", info)
+        self._events.session("session_terminated", session, info)
+        await self._freed(session)
+        self._spawn(self._let_go(session))
 
     async def lose_agent(self, name: str) -> None:
         """An agent dies with what runs on it; no event tells of it."""

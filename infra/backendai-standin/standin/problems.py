@@ -23,9 +23,13 @@ TITLES = {
     "unknown-resource-slot-type": "Unknown resource slot type.",
     "invalid-resource-slot-quantity": "Invalid resource slot quantity.",
     "vfolder-already-exists": "The virtual folder already exists with the same name.",
+    "vfolder-deletion-not-allowed": "Virtual folder deletion is not allowed.",
     "vfolder-permission-error": "The virtual folder does not permit the specified permission.",
     "unique-constraint-violation": "Unique constraint violated.",
     "entity-not-found": "Entity not found.",
+    "not-enough-permission": "Insufficient permission to perform this operation.",
+    "vfolder-filter-status-failed": "Virtual folder status filtering has failed.",
+    "vfolder-invalid-parameter": "Invalid parameter for virtual folder operation.",
 }
 
 
@@ -53,6 +57,11 @@ def answer(problem: Problem) -> Response:
     if problem.data is not None:
         body["data"] = problem.data
     return Response(json.dumps(body), status_code=problem.status, media_type="application/problem+json")
+
+
+def not_permitted(what: str) -> Problem:
+    """What 26.x answers of whatever its roles do not give: also of what is not there."""
+    return Problem(403, "not-enough-permission", f"The caller lacks the permission this run asks for on {what}")
 
 
 def no_session(unknown_name: str, reference: str) -> Problem:

@@ -25,7 +25,7 @@ type Container { id: ID cluster_role: String cluster_idx: Int cluster_hostname: 
   status_info: String status_data: JSONString agent: String container_id: String occupied_slots: JSONString }
 type ComputeSession { id: ID session_id: UUID name: String type: String status: String status_info: String
   status_data: JSONString status_history: JSONString result: String tag: String image: String architecture: String
-  created_at: DateTime terminated_at: DateTime starts_at: DateTime scheduled_at: DateTime startup_command: String
+  status_changed: DateTime created_at: DateTime terminated_at: DateTime starts_at: DateTime scheduled_at: DateTime startup_command: String
   scaling_group: String cluster_mode: String cluster_size: Int access_key: String occupying_slots: JSONString
   occupied_slots: JSONString agents: [String] mounts: [String] containers: [Container] NEWER }
 type ComputeSessionList { items: [ComputeSession] total_count: Int }
@@ -42,7 +42,7 @@ type Policy { name: String default_for_unspecified: String total_resource_slots:
   allowed_vfolder_hosts: JSONString }
 type Endpoint { endpoint_id: UUID name: String desired_session_count: Int lifecycle_stage: String status: String
   url: String }
-type Group { id: UUID name: String domain_name: String is_active: Boolean }
+type Group { id: UUID name: String domain_name: String is_active: Boolean OF_GROUPS }
 type ROOT {
   compute_session(id: UUID!): ComputeSession
   compute_session_list(limit: Int!, offset: Int!, filter: String, order: String, status: String, access_key: String,
@@ -66,11 +66,13 @@ class Queries:
         self._schema = _make(
             _SCHEMA.replace("LOCAL_RANK", "local_rank: Int" if is_new else "")
             .replace("NEWER", "priority: Int requested_slots: JSONString vfolder_mounts: [String]" if is_new else "")
+            .replace("OF_GROUPS", "type: String" if is_new else "")
             .replace("ROOT", "Query" if is_new else "Queries")
             + ("" if is_new else "\nschema { query: Queries }")
         )
         self.endpoint: Callable[[str, str], dict[str, Any] | None] = lambda key, identifier: None
         self._is_new = is_new
+        self._statuses = generation.statuses
         self._ledger = ledger
         self._agents = agents
         self._policy = policy
@@ -118,6 +120,8 @@ class Queries:
             rows.reverse()
         if status:
             wanted = set(status.split(","))
+            for unknown in wanted - self._statuses:  # one of a later release fails the whole query
+                raise KeyError(unknown)
             rows = [row for row in rows if row["status"] in wanted]
         for condition in (filter or "").split("&") if filter else []:
             rows = [row for row in rows if _holds(condition, row)]

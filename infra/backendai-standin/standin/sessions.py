@@ -10,7 +10,7 @@ from .creation import session_of
 from .enqueueing import node, session_of_v2
 from .ledger import Session
 from .manager import Manager
-from .problems import Problem, no_session
+from .problems import Problem, no_session, not_permitted
 
 
 class Sessions:
@@ -101,7 +101,7 @@ class SessionsV2:
         return JSONResponse({"session": node(session)}, 201)
 
     async def read(self, request: Request, key: str) -> Response:
-        return JSONResponse(node(self._find(request, key)))
+        return JSONResponse(node(self._find(request.path_params["session"], key)))
 
     async def terminate(self, request: Request, key: str) -> Response:
         given = await object_of(request)
@@ -112,9 +112,9 @@ class SessionsV2:
             )
         forced = bool(given.get("forced", False))
         told: dict[str, list[str]] = {"cancelled": [], "terminating": [], "force_terminated": [], "skipped": []}
-        for identifier in map(str, wanted):
-            session = self._manager.ledger.sessions.get(identifier)
-            if session is None or session.access_key != key or session.is_over or session.status == "TERMINATING":
+        sessions = [self._find(str(identifier), key) for identifier in wanted]
+        for identifier, session in zip(map(str, wanted), sessions, strict=True):
+            if session.is_over or session.status == "TERMINATING":
                 told["skipped"].append(identifier)
                 continue
             was_waiting = session.status == "PENDING"
@@ -124,13 +124,13 @@ class SessionsV2:
         return JSONResponse(told)
 
     async def logs(self, request: Request, key: str) -> Response:
-        session = self._find(request, key)
+        session = self._find(request.path_params["session"], key)
         return JSONResponse({"logs": _log_of(self._manager, session)})
 
-    def _find(self, request: Request, key: str) -> Session:
-        found = self._manager.ledger.sessions.get(request.path_params["session"])
+    def _find(self, identifier: str, key: str) -> Session:
+        found = self._manager.ledger.sessions.get(identifier)
         if found is None or found.access_key != key:
-            raise no_session(self._manager.generation.unknown_name, request.path_params["session"])
+            raise not_permitted(f"entity {identifier}")
         return found
 
 

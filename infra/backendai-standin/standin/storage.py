@@ -103,6 +103,8 @@ class Storage:
 
     async def download(self, request: Request) -> Response:
         """A file as it is now, or a part of it; a directory only as an archive, which the URL has to ask for."""
+        if request.method == "HEAD":
+            return Response(status_code=405, headers={"Allow": "GET,OPTIONS"})
         path = _known(self._downloads, request)
         if not path.exists():
             raise Problem(404, "storage/file-not-found", title="File not found")
@@ -128,7 +130,7 @@ def _file(request: Request, path: Path) -> Response:
     }
     start, count, status = 0, stat.st_size, 200
     wanted = request.headers.get("range")
-    if wanted is not None and request.method == "GET":
+    if wanted is not None:
         found = _part(wanted, stat.st_size)
         if found is None:
             file.close()
@@ -136,9 +138,6 @@ def _file(request: Request, path: Path) -> Response:
         (start, count), status = found, 206
         headers["Content-Range"] = f"bytes {start}-{start + count - 1}/{stat.st_size}"
     headers["Content-Length"] = str(count)
-    if request.method == "HEAD":
-        file.close()
-        return Response(headers=headers)
     file.seek(start)
     body = _read(file, count)
     return StreamingResponse(body, status, headers=headers, media_type="application/octet-stream")

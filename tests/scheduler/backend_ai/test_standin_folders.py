@@ -62,7 +62,14 @@ async def test_files_are_deleted_several_at_once_and_directories_only_if_that_is
         await cluster.folder("data", "full/deep", "kept")
         for name in ("one", "two", "full/three", "kept/four"):
             cluster.within("data", name).write_text("x")
-        files = {"files": ["one", "two", "kept", "nothing"], "recursive": False}
+        files = {"files": ["one", "kept", "nothing", "two"], "recursive": False}
+        if cluster is old:  # it stops at the first that cannot be
+            for there, stops in (("nothing", "No such file"), ("kept", "Is a directory")):
+                files["files"] = ["one", there, "two"] if there == "nothing" else [there, "two"]
+                with pytest.raises(Refused, match=stops):
+                    await cluster.gateway.call("DELETE", "/folders/data/delete-files", body=files)
+            assert sorted(p.name for p in cluster.within("data", "").iterdir()) == ["full", "kept", "two"]
+            files["files"] = ["two"]
         await cluster.gateway.call("DELETE", "/folders/data/delete-files", body=files)
         assert sorted(p.name for p in cluster.within("data", "").iterdir()) == ["full", "kept"]
         files = {"files": ["full"], "recursive": True}

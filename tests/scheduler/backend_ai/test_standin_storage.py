@@ -89,8 +89,7 @@ async def test_a_file_that_is_not_there_is_missed_by_the_download_only(
         assert (await client.get(url)).status_code == 404
         cluster.within("data", "later").write_bytes(b"now")
         assert (await client.get(url)).content == b"now"
-        head = await client.head(url)
-        assert (head.status_code, head.headers["content-length"]) == (200, "3")
+        assert (await client.head(url)).status_code == 405
 
 
 async def test_a_token_of_nothing_is_refused_as_recorded(new: Cluster, client: httpx.AsyncClient) -> None:

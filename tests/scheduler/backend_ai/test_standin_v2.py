@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from fasttrack.backend_ai.answers import AlreadyExists, Away, Missing, Refused
+from fasttrack.backend_ai.answers import AlreadyExists, Away, BadCredentials, Missing, Refused
 from tests.waiting import eventually
 
 from .clusters import NEW, OLD, Cluster, cluster_of, mount
@@ -154,12 +154,16 @@ async def test_a_living_name_conflicts_and_a_dead_one_does_not(new: Cluster) -> 
         ({"project_id": "default"}, "project_id"),
         ({"session_name": "a" * 65}, "session_name"),
         ({"session_type": "inference"}, "session_type"),
-        ({"batch": None}, "batch"),
+        ({"batch": {"startup_command": ""}}, "batch"),
+        ({"tag": "a" * 65}, "tag"),
+        ({"resource_opts": {"shmem": "64m"}}, "resource_opts.shmem"),
         ({"priority": 101}, "priority"),
         ({"resource_entries": None}, "resource_entries"),
         ({"mounts": [{"vfolder_id": "data"}]}, "vfolder_id"),
         ({"mounts": [{"vfolder_id": str(uuid4()), "subpath": ""}]}, "mounts.0.subpath"),
-        ({"resource_entries": [{"resource_type": "warp.drive", "quantity": "1"}]}, "Unknown slot type"),
+        ({"resource_entries": [{"resource_type": "warp.drive", "quantity": "1"}]}, "does not serve"),
+        ({"resource_entries": [{"resource_type": "ipu.device", "quantity": "1"}]}, "does not serve"),
+        ({"resource_entries": [{"resource_type": "cpu", "quantity": "lots"}]}, "to decimal"),
     ],
 )
 async def test_a_body_that_is_wrong_is_refused_and_names_the_field(
@@ -171,7 +175,7 @@ async def test_a_body_that_is_wrong_is_refused_and_names_the_field(
     assert new.manager.ledger.sessions == {}
 
 
-@pytest.mark.parametrize("key", ["image_id", "project_id", "resource_group_id", "mounts"])
+@pytest.mark.parametrize("key", ["image_id", "resource_group_id", "mounts"])
 async def test_an_id_of_nothing_is_not_found(new: Cluster, key: str) -> None:
     unknown = str(uuid4())
     body = await new.body("exit 0")
@@ -181,6 +185,23 @@ async def test_an_id_of_nothing_is_not_found(new: Cluster, key: str) -> None:
     assert new.manager.ledger.sessions == {}
 
 
+async def test_what_is_not_there_is_not_permitted_where_a_role_would_be_asked_for(new: Cluster) -> None:
+    nobody = str(uuid4())
+    with pytest.raises(BadCredentials):
+        await new.gateway.call("POST", "/v2/sessions/enqueue", body={**await new.body("exit 0"), "project_id": nobody})
+    with pytest.raises(BadCredentials):
+        await new.gateway.call("GET", f"/v2/sessions/{nobody}")
+    running = await new.enqueue("sleep 60")
+    with pytest.raises(BadCredentials):  # one of them, and none is ended
+        await new.gateway.call("POST", "/v2/sessions/terminate", body={"session_ids": [running, nobody]})
+    assert new.manager.ledger.sessions[running].ending is None
+
+
+async def test_a_request_without_a_command_is_taken_and_succeeds(new: Cluster) -> None:
+    made = await new.gateway.call("POST", "/v2/sessions/enqueue", body={**await new.body("exit 3"), "batch": None})
+    assert (await new.over(made["session"]["id"]))["result"] == "SUCCESS"
+
+
 async def test_terminating_tells_what_became_of_each(new: Cluster) -> None:
     waiting = await new.enqueue(
         "exit 0", session_name="waiting", resource_entries=[{"resource_type": "atom.device", "quantity": "99"}]
@@ -188,21 +209,18 @@ async def test_terminating_tells_what_became_of_each(new: Cluster) -> None:
     running = await new.enqueue("sleep 60", session_name="running")
     forced = await new.enqueue("sleep 60", session_name="forced")
     ended = await new.enqueue("exit 0", session_name="ended")
-    nobody = str(uuid4())
     await new.over(ended)
 
     async def all_run() -> bool:
         return {new.manager.ledger.sessions[i].status for i in (running, forced)} == {"RUNNING"}
 
     await eventually(all_run)
-    told = await new.gateway.call(
-        "POST", "/v2/sessions/terminate", body={"session_ids": [waiting, running, ended, nobody]}
-    )
+    told = await new.gateway.call("POST", "/v2/sessions/terminate", body={"session_ids": [waiting, running, ended]})
     assert told == {
         "cancelled": [waiting],
         "terminating": [running],
         "force_terminated": [],
-        "skipped": [ended, nobody],
+        "skipped": [ended],
     }
     told = await new.gateway.call("POST", "/v2/sessions/terminate", body={"session_ids": [forced], "forced": True})
     assert told["force_terminated"] == [forced]
