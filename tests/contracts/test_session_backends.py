@@ -20,7 +20,8 @@ from fasttrack_scheduler.backends.base import (
     SessionStatus,
     wait_until_terminal,
 )
-from tests.contracts.conftest import CLUSTER, PLACES, SITES, TestSite, eventually
+from tests.contracts.conftest import CLUSTER, SITES
+from tests.contracts.sites import PLACES, TestSite, eventually
 
 NOW = timedelta(0)
 LONG = timedelta(seconds=30)

@@ -20,7 +20,7 @@ from fasttrack_scheduler.backends.local.backend import LocalBackend
 from fasttrack_scheduler.backends.local.devices import allot, variables
 from fasttrack_scheduler.backends.local.ledger import Entry, Ledger
 from fasttrack_scheduler.backends.local.queue import in_use, place, why_waiting
-from tests.contracts.conftest import LocalTestSite, make_spec
+from tests.contracts.sites import LocalTestSite, make_spec
 from tests.waiting import eventually
 
 GIB = 2**30

@@ -32,7 +32,7 @@ from fasttrack_scheduler.backends.local import removal, sandbox, watch
 from fasttrack_scheduler.backends.local.backend import LocalBackend
 from fasttrack_scheduler.backends.local.folders import Folders
 from fasttrack_scheduler.backends.local.sandbox import find_sandbox
-from tests.contracts.conftest import LocalTestSite, make_spec
+from tests.contracts.sites import LocalTestSite, make_spec
 from tests.waiting import eventually
 
 PIPELINE, JOB = PipelineId(new_id()), JobId(new_id())

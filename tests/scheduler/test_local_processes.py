@@ -23,7 +23,7 @@ from fasttrack_scheduler.backends.base import Observation, SessionSpec, SessionS
 from fasttrack_scheduler.backends.local import process
 from fasttrack_scheduler.backends.local.backend import LocalBackend
 from fasttrack_scheduler.backends.local.journal import SessionDir, write_new
-from tests.contracts.conftest import LocalTestSite, make_spec
+from tests.contracts.sites import LocalTestSite, make_spec
 from tests.waiting import eventually
 
 NOW = timedelta(0)
@@ -265,7 +265,7 @@ SCHEDULER = """
     from pathlib import Path
     from fasttrack.settings import Settings
     from fasttrack_scheduler.backends.local.backend import LocalBackend
-    from tests.contracts.conftest import make_spec
+    from tests.contracts.sites import make_spec
 
     async def main():
         backend = LocalBackend(Settings(state_dir=Path(sys.argv[1]), local_sandbox=sys.argv[2], local_slots={"cpu": "2"}))

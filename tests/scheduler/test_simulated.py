@@ -15,7 +15,7 @@ from fasttrack_scheduler.backends.base import (
     wait_until_terminal,
 )
 from fasttrack_scheduler.backends.simulated import Script, SimulatedBackend, SimulatedSite
-from tests.contracts.conftest import make_spec
+from tests.contracts.sites import make_spec
 
 
 @pytest.fixture

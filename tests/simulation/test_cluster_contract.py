@@ -11,7 +11,7 @@ import pytest
 
 from fasttrack_scheduler.backends.base import SessionBackend, SessionSpec, Workspace
 from tests.contracts import test_session_backends as contract
-from tests.contracts.conftest import PLACES, make_spec
+from tests.contracts.sites import PLACES, SmallSite, make_spec
 
 from .cluster import Cluster, Session, a_command
 from .network import ClusterBackend, Listener
@@ -55,10 +55,11 @@ class GoodWire:
         return listener
 
 
-class ClusterTestSite:
+class ClusterTestSite(SmallSite):
     """A cluster with few places."""
 
     __test__ = False
+    group = "default"
 
     def __init__(self) -> None:
         self.cluster = Cluster(RealTime(), room=PLACES)

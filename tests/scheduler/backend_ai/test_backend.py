@@ -26,7 +26,7 @@ from fasttrack_scheduler.backends.base import (
     Workspace,
 )
 from standin.catalogue import IMAGES
-from tests.contracts.conftest import make_spec
+from tests.contracts.sites import make_spec
 from tests.waiting import eventually
 
 from .recorded import GENERATIONS

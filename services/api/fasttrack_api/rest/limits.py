@@ -15,7 +15,7 @@ from fasttrack.workflow.writes import change_limit
 
 from . import models
 from .reach import Call, InProject, OfCaller, the_project
-from .revisions import IfMatch, IfNoneMatch, expected_of, preconditions, tag_of
+from .revisions import OVERTAKEN, IfMatch, IfNoneMatch, expected_of, preconditions, tag_of
 from .routing import Route
 
 router = APIRouter(prefix="/api/v1/limits", tags=["limits"], route_class=Route)
@@ -52,7 +52,7 @@ async def set_project_limit(
     return await _change(call, project, "project", "", given.slots, expected_of(if_match, if_none_match))
 
 
-@router.delete("/project", summary="Remove the project's limit", status_code=204)
+@router.delete("/project", summary="Remove the project's limit", status_code=204, responses=OVERTAKEN)
 async def delete_project_limit(call: OfCaller, project: InProject = None, if_match: IfMatch = None) -> Response:
     """Remove the limit of the whole project: what waited for it starts."""
     return await _change(call, project, "project", "", None, expected_of(if_match))
@@ -80,7 +80,7 @@ async def set_limit(
     return await _change(call, project, scope, name, given.slots, expected_of(if_match, if_none_match))
 
 
-@router.delete("/{scope}/{name}", summary="Remove a limit", status_code=204)
+@router.delete("/{scope}/{name}", summary="Remove a limit", status_code=204, responses=OVERTAKEN)
 async def delete_limit(
     call: OfCaller, scope: Scope, name: LimitName, project: InProject = None, if_match: IfMatch = None
 ) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header
 
@@ -18,6 +18,9 @@ IfMatch = Annotated[
     str | None, Header(max_length=200, description="The `ETag` that was read: another revision is a 412.")
 ]
 IfNoneMatch = Annotated[str | None, Header(max_length=200, description="`*`: there must be none yet.")]
+
+OVERTAKEN: dict[int | str, dict[str, Any]] = {412: {"description": "What is stored is not what `If-Match` asks for."}}
+"""What a route says of a precondition that does not hold, where no body brings it along."""
 
 _TAG = re.compile(r'"r(\d{1,10})(?:\.\d{1,10})*"\Z')
 

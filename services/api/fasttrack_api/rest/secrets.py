@@ -14,7 +14,7 @@ from fasttrack.workflow.secrets import forget_secret, store_secret
 
 from . import models
 from .reach import InProject, OfCaller, the_project
-from .revisions import IfMatch, IfNoneMatch, expected_of, preconditions, tag_of
+from .revisions import OVERTAKEN, IfMatch, IfNoneMatch, expected_of, preconditions, tag_of
 from .routing import Route
 
 router = APIRouter(prefix="/api/v1/secrets", tags=["secrets"], route_class=Route)
@@ -68,7 +68,7 @@ async def set_secret(
     return Response(status_code=204, headers={"ETag": tag_of(revision)})
 
 
-@router.delete("/{name}", summary="Forget a secret", status_code=204)
+@router.delete("/{name}", summary="Forget a secret", status_code=204, responses=OVERTAKEN)
 async def delete_secret(
     call: OfCaller, name: SecretName, project: InProject = None, if_match: IfMatch = None
 ) -> Response:

@@ -29,7 +29,7 @@ from fasttrack.workflow.templates import (
 from . import catalog_models as models
 from .models import Page
 from .reach import AnId, APipeline, InProject, Limited, OfCaller, the_pipeline
-from .revisions import IfMatch, IfNoneMatch, expected_of, preconditions, tag_of
+from .revisions import OVERTAKEN, IfMatch, IfNoneMatch, expected_of, preconditions, tag_of
 from .routing import Route
 
 router = APIRouter(prefix="/api/v1/templates", tags=["templates"], route_class=Route)
@@ -122,7 +122,7 @@ async def offer_template(
     return _told(response, await call.parts.database.run(work))
 
 
-@of_pipelines.delete("/{pipeline}/template", summary="Withdraw a template", status_code=204)
+@of_pipelines.delete("/{pipeline}/template", summary="Withdraw a template", status_code=204, responses=OVERTAKEN)
 async def withdraw_template(
     call: OfCaller, pipeline: APipeline, project: InProject = None, if_match: IfMatch = None
 ) -> Response:

@@ -33,7 +33,7 @@ from fasttrack.tasks import end_tasks
 from ..base import Freed, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
 from ..hints import Hints
 from . import checks, removal
-from .catalogue import Catalogue
+from .catalogue import Agent, Catalogue
 from .creation import command_of, session_id_of, v1_body, v2_body
 from .doubts import Doubts
 from .hearing import Hearing
@@ -145,7 +145,7 @@ class BackendAI:
             projects = await _answered(self._catalogue.projects())
             totals = await _answered(self._catalogue.totals(next(iter(projects), "default")))
             return totals or {}
-        self._doubts.note_agents({agent.id for agent in agents if not agent.is_alive}, time.monotonic())
+        self._note_agents(agents)
         found: dict[str, Slots] = {}
         for agent in agents:
             if agent.is_alive:
@@ -293,6 +293,9 @@ class BackendAI:
             seen = Observation(seen.name, seen.session_id, SessionStatus.STOPPING, started_at=seen.started_at)
         return seen
 
+    def _note_agents(self, agents: Sequence[Agent] | None) -> None:
+        self._doubts.note_agents({agent.id for agent in agents or () if not agent.is_alive}, time.monotonic())
+
     def _end(self, seen: Observation) -> None:
         self._ends[seen.name] = seen
         self._doubts.forget(seen.name)
@@ -303,9 +306,13 @@ class BackendAI:
     async def _settle(self, sessions: list[Session]) -> None:
         """End what the manager would keep for ever; each end is seen by a later question, like any other."""
         now = time.monotonic()
+        sessions = [session for session in sessions if session.name not in self._stopping]
         for session in self._doubts.left_behind(sessions, now):
             log.info("ending a session whose command is over", session=session.name)
             self._stopping.stop(session.name, session.id)
+        if self._doubts.on_lost_agents(sessions, now):
+            with suppress(ManagerError):  # it may have come back since it was last asked about
+                self._note_agents(await self._catalogue.agents(kept=0))
         for session, agent in self._doubts.on_lost_agents(sessions, now):
             log.warning("ending a session on a lost agent", session=session.name, agent=agent)
             self._blamed[session.name] = agent

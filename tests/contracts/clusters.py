@@ -1,0 +1,158 @@
+"""Backend.AI clusters to hold the backend to its contract: stand-ins for both generations, and a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from fasttrack.backend_ai.gateway import Gateway
+from fasttrack.ids import PipelineId, new_id
+from fasttrack.storage.cluster_layout import folder_of, job_path
+from fasttrack_scheduler.backends.backend_ai.backend import BackendAI
+from fasttrack_scheduler.backends.base import SessionSpec, Workspace
+from standin.agents import Agent
+from standin.catalogue import IMAGES
+from tests.scheduler.backend_ai.real import RealCluster
+from tests.scheduler.backend_ai.recorded import GENERATIONS
+from tests.scheduler.backend_ai.standins import KEYPAIR, Manager, serving
+
+from .sites import PLACES, SmallSite, make_spec, numbers
+
+OLD, NEW = GENERATIONS
+
+
+class ClusterTestSite(SmallSite):
+    """A stand-in for a Backend.AI manager of one generation, with real processes."""
+
+    __test__ = False
+    group = "default"
+    many = 20
+    no_room = "no agent of the resource group has room for it"
+    keeps_records = True
+
+    def __init__(self, folder: Path, release: str) -> None:
+        self.marks = folder / "marks"
+        self.marks.mkdir()
+        self._stack = AsyncExitStack()
+        self._serving = serving(release, folder / "cluster", agents=[_agent()])
+        self._address: str | None = None
+        self.manager: Manager
+        if release != OLD:
+            self.no_room = ""  # 26.x says nothing
+
+    async def backend(self, *, started: bool = True) -> BackendAI:
+        if self._address is None:
+            self.manager, self._address = await self._stack.enter_async_context(self._serving)
+        made = BackendAI(Gateway(self._address, KEYPAIR), site=f"backend_ai:{self._address}")
+        self._stack.push_async_callback(made.close)
+        if started:
+            await made.start()
+        return made
+
+    def ends(self, code: int, *, output: str = "") -> SessionSpec:
+        return self._spec(output, f"exit {code}")
+
+    def runs(self, *, output: str = "") -> SessionSpec:
+        return self._spec(output, "exec sleep 60")
+
+    def ignores_stop(self) -> SessionSpec:
+        return self._spec("ready", "trap '' TERM; while :; do sleep 0.05; done")
+
+    def impossible(self) -> SessionSpec:
+        return make_spec(image=IMAGES[0], slots={"cpu": Decimal(PLACES + 1)})
+
+    def executions(self, name: str) -> int:
+        mark = self.marks / name
+        return len(mark.read_text().splitlines()) if mark.exists() else 0
+
+    def has_outputs(self, workspace: Workspace) -> bool:
+        return self._has(workspace, job_path(workspace.job_id))
+
+    def has_vfroot(self, workspace: Workspace) -> bool:
+        return self._has(workspace, "vfroot")
+
+    def _has(self, workspace: Workspace, path: str) -> bool:
+        folders = self.manager.folders
+        name = folder_of(workspace.pipeline_id)
+        return any(f.name == name and (folders.path(f, path)).exists() for f in folders.all.values())
+
+    def _spec(self, output: str, then: str) -> SessionSpec:
+        name = f"session-{next(numbers)}"
+        mark = shlex.quote(str(self.marks / name))
+        return make_spec(f"echo run >> {mark}; printf %s {shlex.quote(output)}; {then}", name=name, image=IMAGES[0])
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+class RealTestSite(SmallSite):
+    """A real Backend.AI cluster of this machine, in the group whose one agent has two cores."""
+
+    __test__ = False
+    group = "npu"
+    no_room = ""
+    keeps_records = True
+    patience = 180.0
+    many = 6
+
+    def __init__(self, cluster: RealCluster) -> None:
+        self._cluster = cluster
+        self._backends: list[BackendAI] = []
+        self._session_of: dict[PipelineId, str] = {}
+
+    async def backend(self, *, started: bool = True) -> BackendAI:
+        made = self._cluster.backend()
+        self._backends.append(made)
+        if started:
+            await made.start()
+        return made
+
+    def ends(self, code: int, *, output: str = "") -> SessionSpec:
+        return self._spec(output, f"exit {code}")
+
+    def runs(self, *, output: str = "") -> SessionSpec:
+        return self._spec(output, "exec sleep 600")
+
+    def ignores_stop(self) -> SessionSpec:
+        return self._spec("ready", "trap '' TERM; while :; do sleep 0.05; done")
+
+    def impossible(self) -> SessionSpec:
+        return self._made("true", f"contract-{new_id().hex}", PLACES + 1)
+
+    def executions(self, name: str) -> int:
+        return sum(len(path.read_text().splitlines()) for path in self._cluster.files(f"runs-{name}"))
+
+    def has_outputs(self, workspace: Workspace) -> bool:
+        return bool(self._cluster.files(str(workspace.job_id)))
+
+    def has_vfroot(self, workspace: Workspace) -> bool:
+        return bool(self._cluster.files(f"runs-{self._session_of[workspace.pipeline_id]}"))
+
+    def _spec(self, output: str, then: str) -> SessionSpec:
+        name = f"contract-{new_id().hex}"
+        mark = f"echo run >> /pipeline/vfroot/runs-{name}"
+        return self._made(f"{mark}; printf %s {shlex.quote(output)}; {then}", name, 1)
+
+    def _made(self, command: str, name: str, cpu: int) -> SessionSpec:
+        slots = {"cpu": Decimal(cpu), "mem": Decimal(256 * 2**20)}
+        spec = make_spec(command, name=name, image=self._cluster.image, resource_group=self.group, slots=slots)
+        self._session_of[spec.workspace.pipeline_id] = name
+        return spec
+
+    async def close(self) -> None:
+        for backend in self._backends[:1]:
+            for seen in await backend.live():
+                await backend.terminate(seen.name, grace=timedelta(0))
+            async with asyncio.timeout(self.patience):
+                while await backend.live():
+                    await asyncio.sleep(0.5)
+        for backend in self._backends:
+            await backend.close()
+
+
+def _agent() -> Agent:
+    return Agent("i-one", "default", {"cpu": Decimal(PLACES), "mem": Decimal(16 * 2**30)})
