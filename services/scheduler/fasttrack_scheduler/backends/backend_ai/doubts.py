@@ -29,6 +29,7 @@ class Doubts:
         self._running: dict[str, float] = {}
         self._lost_agents: dict[str, float] = {}
         self._hurry: set[str] = set()
+        self._born: float | None = None
 
     def note_agents(self, lost: Collection[str], now: float) -> None:
         """Which agents do not answer their manager at the moment."""
@@ -60,6 +61,9 @@ class Doubts:
     def to_look_at(self, sessions: Iterable[Session], now: float) -> list[Session]:
         """A few that run, for a look at whether their command has ended: those longest unseen first."""
         running = {s.name: s for s in sessions if s.status == "RUNNING" and s.result == "UNDEFINED"}
+        self._born = now if self._born is None else self._born
+        if now - self._born < _YOUNG:  # who knows what happened before this process began
+            self._hurry.update(running.keys() - self._running.keys())
         seen = {name: self._running.get(name, now) for name in running}
         self._running |= seen
         hurried = [name for name in running if name in self._hurry][:_AFTER_AN_OUTAGE]
