@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests wait for processes and servers half of their time. Each worker has a logical database of the one Valkey, of 16.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 2 * (os.cpu_count() or 1)))')
 SOURCES := shared services cli tests bench contracts examples/clients
 PACKAGES := shared/fasttrack services/api/fasttrack_api services/scheduler/fasttrack_scheduler \
 	services/notifier/fasttrack_notifier cli/fasttrack_cli
@@ -38,7 +40,7 @@ demo-cluster: $(STAMP) ## Run a pipeline on four kinds of accelerator of a stand
 	@$(BIN)/python infra/backendai-standin/demo.py $(if $(GENERATION),--generation $(GENERATION))
 
 test: $(STAMP) ## Run every test on the real servers
-	@$(BIN)/python -m pytest -n auto --dist worksteal -q
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q
 
 bench: $(STAMP) ## Measure how fast it is, beside the floor; writes docs/capabilities/performance.md
 	@$(BIN)/python -m bench --markdown docs/capabilities/performance.md
