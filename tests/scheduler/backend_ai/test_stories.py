@@ -19,7 +19,7 @@ from fasttrack.db import Database
 from fasttrack.db.instances import list_attempts_of_job
 from fasttrack.db.jobs import list_instances
 from fasttrack.domain.states import InstanceState, JobState
-from fasttrack.ids import JobId, ProjectId, session_name
+from fasttrack.ids import JobId, ProjectId, parse_session_name, session_name
 from fasttrack.settings import Settings
 from fasttrack_scheduler.backends.backend_ai.backend import BackendAI
 from standin.catalogue import IMAGES
@@ -187,7 +187,7 @@ async def nothing_is_left(place: Place) -> None:
     try:
 
         async def look() -> bool:
-            return await backend.live() == []
+            return not [seen for seen in await backend.live() if parse_session_name(seen.name)]
 
         await eventually(look, within=place.within)
     finally:
