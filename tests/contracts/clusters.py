@@ -20,12 +20,12 @@ from tests.scheduler.backend_ai.real import RealCluster
 from tests.scheduler.backend_ai.recorded import GENERATIONS
 from tests.scheduler.backend_ai.standins import KEYPAIR, Manager, serving
 
-from .sites import PLACES, SmallSite, make_spec, numbers
+from .sites import PLACES, CommandSite, make_spec, numbers
 
 OLD, NEW = GENERATIONS
 
 
-class ClusterTestSite(SmallSite):
+class ClusterTestSite(CommandSite):
     """A stand-in for a Backend.AI manager of one generation, with real processes."""
 
     __test__ = False
@@ -52,15 +52,6 @@ class ClusterTestSite(SmallSite):
         if started:
             await made.start()
         return made
-
-    def ends(self, code: int, *, output: str = "") -> SessionSpec:
-        return self._spec(output, f"exit {code}")
-
-    def runs(self, *, output: str = "") -> SessionSpec:
-        return self._spec(output, "exec sleep 60")
-
-    def ignores_stop(self) -> SessionSpec:
-        return self._spec("ready", "trap '' TERM; while :; do sleep 0.05; done")
 
     def impossible(self) -> SessionSpec:
         return make_spec(image=IMAGES[0], slots={"cpu": Decimal(PLACES + 1)})
@@ -89,7 +80,7 @@ class ClusterTestSite(SmallSite):
         await self._stack.aclose()
 
 
-class RealTestSite(SmallSite):
+class RealTestSite(CommandSite):
     """A real Backend.AI cluster of this machine, in the group whose one agent has two cores."""
 
     __test__ = False
@@ -97,6 +88,7 @@ class RealTestSite(SmallSite):
     no_room = ""
     keeps_records = True
     patience = 180.0
+    longest = 600
     many = 6
 
     def __init__(self, cluster: RealCluster) -> None:
@@ -110,15 +102,6 @@ class RealTestSite(SmallSite):
         if started:
             await made.start()
         return made
-
-    def ends(self, code: int, *, output: str = "") -> SessionSpec:
-        return self._spec(output, f"exit {code}")
-
-    def runs(self, *, output: str = "") -> SessionSpec:
-        return self._spec(output, "exec sleep 600")
-
-    def ignores_stop(self) -> SessionSpec:
-        return self._spec("ready", "trap '' TERM; while :; do sleep 0.05; done")
 
     def impossible(self) -> SessionSpec:
         return self._made("true", f"contract-{new_id().hex}", PLACES + 1)

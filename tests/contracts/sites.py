@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shlex
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from decimal import Decimal
@@ -105,7 +106,27 @@ class SmallSite:
     many = 50
 
 
-class LocalTestSite(SmallSite):
+class CommandSite(SmallSite, ABC):
+    """A place where commands really run."""
+
+    longest = 60
+    """Seconds after which what nobody ended ends by itself."""
+
+    def ends(self, code: int, *, output: str = "") -> SessionSpec:
+        return self._spec(output, f"exit {code}")
+
+    def runs(self, *, output: str = "") -> SessionSpec:
+        return self._spec(output, f"exec sleep {self.longest}")
+
+    def ignores_stop(self) -> SessionSpec:
+        return self._spec("ready", "trap '' TERM; while :; do sleep 0.05; done")
+
+    @abstractmethod
+    def _spec(self, output: str, then: str) -> SessionSpec:
+        """A session that notes its run, prints the output and goes on so."""
+
+
+class LocalTestSite(CommandSite):
     """A state directory and real processes."""
 
     __test__ = False
@@ -124,15 +145,6 @@ class LocalTestSite(SmallSite):
         if started:
             await made.start()
         return made
-
-    def ends(self, code: int, *, output: str = "") -> SessionSpec:
-        return self._spec(output, f"exit {code}")
-
-    def runs(self, *, output: str = "") -> SessionSpec:
-        return self._spec(output, "exec sleep 60")
-
-    def ignores_stop(self) -> SessionSpec:
-        return self._spec("ready", "trap '' TERM; while :; do sleep 0.05; done")
 
     def impossible(self) -> SessionSpec:
         return make_spec(slots={"cpu": Decimal(PLACES + 1)})

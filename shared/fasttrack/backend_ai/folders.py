@@ -163,18 +163,19 @@ class Folders:
 
     async def read(self, name: str, path: str, *, offset: int, limit: int) -> tuple[bytes, int] | None:
         """At most `limit` bytes of a file from `offset` on, and how long the file is; `None`: there is no such file."""
-        for is_fresh in (False, True):
-            address = await self._download(name, path, is_fresh=is_fresh)
-            if address is None:
-                return None
-            found = await self._gateway.fetch(address, offset=offset, limit=limit)
-            if found is not None:
-                return found
-        return None
+        address = await self._download(name, path)
+        if address is None:
+            return None
+        try:
+            return await self._gateway.fetch(address, offset=offset, limit=limit)
+        except Refused:  # it has expired
+            self._downloads.pop((name, path), None)
+            address = await self._download(name, path)
+        return None if address is None else await self._gateway.fetch(address, offset=offset, limit=limit)
 
-    async def _download(self, name: str, path: str, *, is_fresh: bool) -> str | None:
+    async def _download(self, name: str, path: str) -> str | None:
         known = self._downloads.get((name, path))
-        if known is not None and not is_fresh and time.monotonic() < known[1]:
+        if known is not None and time.monotonic() < known[1]:
             return known[0]
         try:
             body = {"path": path, "archive": False}

@@ -15,7 +15,7 @@ import httpx
 import orjson
 import structlog
 
-from .answers import Away, BadCredentials, ManagerError, Throttled, Unknown, error_of
+from .answers import Away, BadCredentials, ManagerError, Refused, Throttled, Unknown, error_of
 from .generation import Generation, UnsupportedManager
 from .pace import Pace
 from .signing import Keypair, signed_headers
@@ -128,9 +128,9 @@ class Gateway:
 
     async def fetch(self, address: str, *, offset: int, limit: int) -> tuple[bytes, int] | None:
         """At most `limit` bytes from `offset` on of what the storage proxy has at an address the manager gave, and how
-        many bytes there are; `None`: it is not there, or the address has expired. Counts for no limit of requests.
+        many bytes there are; `None`: it is not there. Counts for no limit of requests.
 
-        :raises Away: no answer came.
+        :raises Refused: the address is not taken, as when it has expired. :raises Away: no answer came.
         """
         if limit <= 0 or offset < 0:
             raise ValueError("a range has a beginning and a length")
@@ -276,8 +276,10 @@ async def _ranged(answer: httpx.Response, offset: int, limit: int) -> tuple[byte
             return b"", int(told) if told.isdigit() else offset
         case status if status >= 500:
             raise Away(f"the storage proxy answered {status}", status)
-        case _:
+        case 404:
             return None
+        case status:
+            raise Refused(f"the storage proxy answered {status}", status)
     found = bytearray()
     async for part in answer.aiter_bytes():
         found += part[skip:]

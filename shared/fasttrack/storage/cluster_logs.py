@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from ..backend_ai.answers import ManagerError, Refused
+from ..backend_ai.answers import Away, ManagerError, Refused
 from ..backend_ai.folders import Folders
 from ..backend_ai.gateway import Gateway
 from ..backend_ai.markers import cut
@@ -78,6 +78,10 @@ class ClusterLogs:
             answer = await self._gateway.call("GET", f"/session/{place.session_id}/logs")
         except Refused:
             return LogChunk(b"", offset, True, 0)
+        except Away as error:
+            if error.status != 500:
+                raise
+            return LogChunk(b"", offset, True, 0)  # what both generations answer where no container ever started
         told = answer.get("result") if isinstance(answer, Mapping) else None
         text = str(told.get("logs") or "") if isinstance(told, Mapping) else ""
         whole, _ = cut(text, name)

@@ -14,6 +14,7 @@ from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.domain.pipeline import ClusterMode, Mount
 from fasttrack.domain.states import FailureClass
 from fasttrack.ids import JobId, PipelineId, new_id
+from fasttrack.storage.cluster_layout import folder_of, session_path
 from fasttrack_scheduler.backends.backend_ai import doubts, sessions
 from fasttrack_scheduler.backends.backend_ai.backend import BackendAI
 from fasttrack_scheduler.backends.base import (
@@ -249,6 +250,37 @@ async def test_a_burst_of_creates_shares_its_questions(cluster: Cluster) -> None
     # A look before and some after, and each its own create, and on old managers its two directories.
     each = 1 if cluster.manager.generation.trash else 3
     assert cluster.requests() - before <= each * len(specs) + 16
+
+
+async def test_following_a_log_asks_the_manager_next_to_nothing(cluster: Cluster) -> None:
+    """Its bytes come from the storage proxy: the manager is asked where they are, and now and then whether it goes on."""
+    backend = await cluster.backend()
+    spec = a_spec("echo one; exec sleep 60")
+    await backend.create(spec)
+    await eventually(lambda: _printed(backend, spec.name))
+    before = cluster.requests()
+    for _ in range(20):
+        chunk = await backend.logs(spec.name, offset=4, limit=100)
+        assert (chunk.data, chunk.is_final) == (b"", False)
+    assert cluster.requests() - before <= 1
+
+
+async def _printed(backend: BackendAI, name: str) -> bytes:
+    return (await backend.logs(name, offset=0, limit=100)).data
+
+
+async def test_a_log_that_the_manager_cannot_give_either_is_empty(cluster: Cluster) -> None:
+    """It answers 500 for a session whose container never started."""
+    backend = await cluster.backend()
+    spec = a_spec("true")
+    await backend.create(spec)
+    await sees(backend, spec.name, SessionStatus.SUCCEEDED)
+    own = folder_of(spec.workspace.pipeline_id)
+    await backend._folders.delete(own, [f"{session_path(spec.name)}/log"])
+    printed = await backend.logs(spec.name, offset=0, limit=100)
+    assert (printed.data, printed.is_final) == (b"", True)
+    cluster.manager.faults.plan({"kind": "status", "status": 500, "method": "GET", "path": "/session/", "times": 1})
+    assert await backend.logs(spec.name, offset=0, limit=100) == printed
 
 
 # -- what a task sees ---------------------------------------------------------------------------------------------

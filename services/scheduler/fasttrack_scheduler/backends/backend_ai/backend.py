@@ -287,8 +287,6 @@ class BackendAI:
         seen = session.observation(left, self._blamed.get(session.name, ""))
         if seen.status.is_terminal:
             self._end(seen)
-            if session.is_left_behind:
-                self._stopping.stop(session.name, session.id)
         elif session.name in self._stopping and seen.status is not SessionStatus.STOPPING:
             seen = Observation(seen.name, seen.session_id, SessionStatus.STOPPING, started_at=seen.started_at)
         return seen

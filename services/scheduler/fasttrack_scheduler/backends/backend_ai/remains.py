@@ -6,7 +6,7 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 from uuid import UUID
 
-from fasttrack.backend_ai.answers import ManagerError, Refused
+from fasttrack.backend_ai.answers import Refused
 from fasttrack.backend_ai.folders import Folders
 from fasttrack.ids import PipelineId
 from fasttrack.storage.cluster_layout import folder_of, session_path
@@ -77,6 +77,3 @@ def parse_exit(data: bytes) -> Exit | None:
     except ValueError:
         return Exit(code)
     return Exit(code, at if at.tzinfo else at.replace(tzinfo=UTC))
-
-
-__all__ = ["ManagerError", "Remains", "parse_exit", "pipeline_of"]
