@@ -17,6 +17,7 @@ from fasttrack.ids import JobId, PipelineId, new_id
 from fasttrack.storage.cluster_layout import folder_of, session_path
 from fasttrack_scheduler.backends.backend_ai import doubts, sessions
 from fasttrack_scheduler.backends.backend_ai.backend import BackendAI
+from fasttrack_scheduler.backends.backend_ai.truth import Session
 from fasttrack_scheduler.backends.base import (
     Input,
     Observation,
@@ -187,6 +188,36 @@ async def test_a_create_whose_answer_is_lost_is_found_and_not_made_again(cluster
     assert found is not None
     assert (await backend.create(spec)).session_id == found.session_id
     assert len(cluster.manager.ledger.sessions) == 1
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["runs at once", "waits"])
+async def test_a_session_made_a_second_time_runs_nothing_and_is_not_the_one_that_is_seen(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """A name is free again when its session is over: a scheduler that looked before it was made may ask for it after."""
+    one, two = await cluster.backend(), await cluster.backend()
+    ran = tmp_path / "ran"
+    spec = a_spec(f"echo run >> {ran}; exit 3")
+    first = await one.create(spec)
+    over = await sees(one, spec.name, SessionStatus.FAILED)
+
+    looked: list[str] = []
+    find = two._sessions.find
+
+    async def looked_too_early(name: str) -> Session | None:
+        looked.append(name)
+        return None if len(looked) == 1 else await find(name)
+
+    monkeypatch.setattr(two._sessions, "find", looked_too_early)
+    if waits:  # and would wait for ever
+        for agent in cluster.manager.agents.all:
+            agent.used = dict(agent.slots)
+    assert await two.create(spec) == over
+    assert over.session_id == first.session_id
+    made = cluster.manager.ledger.named(KEYPAIR.access_key, spec.name)
+    assert len(made) == 2
+    await eventually(lambda: all(session.is_over for session in made))
+    assert ran.read_text() == "run\n"
 
 
 async def test_a_create_that_was_never_looked_at_has_no_effect(cluster: Cluster) -> None:
