@@ -22,6 +22,7 @@ from fasttrack.workflow.submit import RunRequest, submit
 from fasttrack_scheduler.backends.base import SessionBackend
 from fasttrack_scheduler.backends.simulated import SimulatedBackend, SimulatedSite
 from fasttrack_scheduler.service import Scheduler
+from tests.invariants import are_all_events_placed
 from tests.waiting import eventually
 
 
@@ -95,6 +96,17 @@ class Engine:
             return state if state.is_terminal else None
 
         return await eventually(look, within=within)
+
+    async def settled(self, *jobs: JobId) -> None:
+        """Wait until these jobs are over and every event has its place in the feed: nothing is removed before."""
+        for job in jobs:
+            await self.ended(job)
+
+        async def look() -> bool:
+            async with self.database.transaction() as db:
+                return await are_all_events_placed(db)
+
+        await eventually(look)
 
     async def reached(self, job: JobId, task: str, state: InstanceState) -> None:
         """Wait until the task is in that state."""

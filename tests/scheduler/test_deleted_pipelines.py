@@ -40,7 +40,6 @@ from fasttrack_scheduler.backends.simulated import Script, SimulatedBackend
 from fasttrack_scheduler.pruning import Pruned, Pruning
 from tests.engine import Engine
 from tests.factories import a_file
-from tests.waiting import eventually
 
 OWNER = Caller(UUID(int=1), "owner", is_superadmin=True)
 TABLES = ("pipeline", "pipeline_version", "job", "task_instance", "attempt", "event", "feed_range", "idempotency")
@@ -50,14 +49,7 @@ async def finish(engine: Engine, *files: str, **request: Any) -> list[JobId]:
     """Run these to their end."""
     jobs = [await engine.submit(file, **request) for file in files]
     async with engine.scheduling():
-        for job in jobs:
-            await engine.ended(job)
-
-        async def all_placed() -> bool:
-            async with engine.database.transaction() as db:
-                return not await db.value("SELECT count(*) FROM unplaced_range")
-
-        await eventually(all_placed)
+        await engine.settled(*jobs)
     return jobs
 
 
@@ -215,7 +207,7 @@ async def test_jobs_that_stand_on_one_another_go_together_and_no_new_one_is_made
         plan = await plan_rerun(db, engine.project, job, start=FAILURE)
     again = (await engine.database.run(lambda db: rerun(db, engine.project, plan, by="ada"))).job_id
     async with engine.scheduling():
-        await engine.ended(again)
+        await engine.settled(again)
     await delete(engine, "demo")
     with pytest.raises(Conflict, match="archived, and starts nothing"):
         await engine.database.run(lambda db: rerun(db, engine.project, plan, by="ada"))

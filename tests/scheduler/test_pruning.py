@@ -25,16 +25,13 @@ from fasttrack_scheduler.loops.pruner import Pruner
 from fasttrack_scheduler.pruning import Pruned, Pruning
 from tests.engine import Engine
 from tests.factories import a_file
-from tests.waiting import eventually
 
 
 async def finish(engine: Engine, *files: str, **request: Any) -> list[JobId]:
     """Run these to their end."""
     jobs = [await engine.submit(file, **request) for file in files]
     async with engine.scheduling():
-        for job in jobs:
-            await engine.ended(job)
-        await eventually(lambda: _all_placed(engine))
+        await engine.settled(*jobs)
     return jobs
 
 
@@ -52,14 +49,8 @@ async def finish_again(engine: Engine, job: JobId) -> list[JobId]:
     """Run the job again from what failed, to its end."""
     again = await run_again(engine, job)
     async with engine.scheduling():
-        await engine.ended(again)
-        await eventually(lambda: _all_placed(engine))
+        await engine.settled(again)
     return [again]
-
-
-async def _all_placed(engine: Engine) -> bool:
-    async with engine.database.transaction() as db:
-        return not await db.value("SELECT count(*) FROM unplaced_range")
 
 
 def in_days(days: float) -> datetime:
@@ -343,7 +334,7 @@ async def test_events_without_a_place_stay_until_they_have_one(engine: Engine) -
     assert counts((await prune(engine, 400))["default"]) == {"events": events - last["events"], "logs": 1, "outputs": 1}
     assert (await engine.job(job)).id == job
     async with engine.scheduling():
-        await eventually(lambda: _all_placed(engine))
+        await engine.settled()
     assert counts((await prune(engine, 400))["default"]) == {"events": last["events"], "jobs": 1}
 
 

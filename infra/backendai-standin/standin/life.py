@@ -100,7 +100,7 @@ class Lives:
         self._events.kernels("kernel_started", session, "")
         if self.is_late:
             await process.wait()
-        early = process.returncode is not None and self._generation.leaves_sessions_behind
+        early = self.is_late and self._generation.leaves_sessions_behind
         session.enter("RUNNING", self._written(""))
         self._events.session("session_started", session, "triggered-by-scheduler")
         self._events.call_back(session, "started")

@@ -15,6 +15,7 @@ import pytest
 from fasttrack.backend_ai.answers import Away, BadCredentials, Refused, Throttled, Unknown
 from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.backend_ai.signing import Keypair
+from standin.ledger import Session
 from tests.waiting import eventually
 
 from .clusters import NEW, OLD, Cluster, cluster_of
@@ -176,6 +177,21 @@ async def test_a_manager_is_away_and_comes_back_with_its_sessions(cluster: Fault
             return False
 
     await eventually(is_there)
+
+
+async def test_a_command_that_is_over_at_once_is_no_late_one(
+    cluster: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lives = cluster.manager.lives
+    start = lives._start
+
+    async def slowly(session: Session) -> asyncio.subprocess.Process:
+        process = await start(session)
+        await process.wait()
+        return process
+
+    monkeypatch.setattr(lives, "_start", slowly)
+    assert (await cluster.over(await cluster.create("exit 0", {})))["result"] == "SUCCESS"
 
 
 async def test_a_session_stays_running_with_its_result_on_the_old_one(cluster: Faulty) -> None:
