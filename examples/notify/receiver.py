@@ -21,7 +21,7 @@ class Receiver(BaseHTTPRequestHandler):
         except (ValueError, KeyError, TypeError):
             self._answer(400, b"invalid_payload")
             return
-        print(text, flush=True)  # noqa: T201
+        print(text, flush=True)
         self._answer(200, b"ok")
 
     def log_message(self, *_: object) -> None:
@@ -37,6 +37,6 @@ class Receiver(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0), Receiver)
-    print(f"http://127.0.0.1:{server.server_port}/services/T000/B000/XXXX", flush=True)  # noqa: T201
+    print(f"http://127.0.0.1:{server.server_port}/services/T000/B000/XXXX", flush=True)
     with suppress(KeyboardInterrupt):
         server.serve_forever()

@@ -179,9 +179,7 @@ async def test_a_manager_is_away_and_comes_back_with_its_sessions(cluster: Fault
     await eventually(is_there)
 
 
-async def test_a_command_that_is_over_at_once_is_no_late_one(
-    cluster: Faulty, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_command_that_is_over_at_once_is_no_late_one(cluster: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
     lives = cluster.manager.lives
     start = lives._start
 
