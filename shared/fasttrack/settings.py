@@ -148,8 +148,8 @@ class Settings(BaseSettings):
     """A session that cannot be found for this long is taken for lost."""
     terminate_grace: Seconds = timedelta(seconds=10)
     """How long a command may take to end on its own when it is stopped."""
-    infrastructure_retries: int = Field(default=2, ge=0, le=100)
-    """New attempts after a lost session or a failing backend, apart from the task's own `retry`."""
+    infrastructure_retries: int = Field(default=4, ge=0, le=100)
+    """New attempts after a lost session or a failing backend, apart from the task's own `retry`: after 2, 8, 32, 128 s …"""
     preemption_retries: int = Field(default=10, ge=0, le=1000)
     """New attempts after the backend took the resources away, apart from the other budgets."""
     quota_retries: int = Field(default=5, ge=0, le=100)

@@ -167,13 +167,14 @@ def test_a_retry_waits_its_time_and_takes_a_new_name() -> None:
     assert p.job is J.FAILED
 
 
-def test_a_lost_session_does_not_use_up_the_tasks_own_retries() -> None:
+def test_a_lost_session_is_tried_again_soon_and_then_for_long_and_uses_up_no_retry_of_the_task() -> None:
     p = play({"a": ""})
     p.step()
-    for _ in range(2):
+    for wait in (2, 8, 32, 128):
         p.step(p.seen("a", S.FAILED, failure=FailureClass.INFRASTRUCTURE, reason="lost"))
+        p.step(after=wait - 1)
         assert p.states() == {"a": "READY"}
-        p.step(after=10)
+        p.step(after=1)
         assert p.states() == {"a": "STARTING"}
     p.step(p.seen("a", S.FAILED, failure=FailureClass.INFRASTRUCTURE))
     assert p.states() == {"a": "FAILED"}

@@ -32,7 +32,7 @@ class EnginePolicy:
     """How often a session that is being ended, or settled, is looked at."""
     lost_after: timedelta = timedelta(seconds=60)
     safety_interval: timedelta = timedelta(seconds=30)
-    infrastructure_retries: int = 2
+    infrastructure_retries: int = 4
     preemption_retries: int = 10
     quota_retries: int = 5
     ageing: timedelta = timedelta(minutes=10)
@@ -173,16 +173,17 @@ class Decision:
         match failure:
             case FailureClass.INFRASTRUCTURE:
                 instance.infrastructure_failures += 1
-                count, budget, first = instance.infrastructure_failures, self.policy.infrastructure_retries, 2
+                # The first soon, for what was an accident; the later ones outlast a machine that comes back.
+                count, budget, first, growth = instance.infrastructure_failures, self.policy.infrastructure_retries, 2, 4
             case FailureClass.PREEMPTED:
                 instance.preemptions += 1
-                count, budget, first = instance.preemptions, self.policy.preemption_retries, 2
+                count, budget, first, growth = instance.preemptions, self.policy.preemption_retries, 2, 2
             case FailureClass.QUOTA:
                 instance.quota_failures += 1
-                count, budget, first = instance.quota_failures, self.policy.quota_retries, 60
+                count, budget, first, growth = instance.quota_failures, self.policy.quota_retries, 60, 2
             case _:
                 return None
-        return timedelta(seconds=min(first * 2 ** (count - 1), 900)) if count <= budget else None
+        return timedelta(seconds=min(first * growth ** (count - 1), 900)) if count <= budget else None
 
     def ask_to_end(self, attempt: Attempt) -> None:
         """End the attempt's session after the commit, and look again soon whether it is gone."""

@@ -274,8 +274,11 @@ async def test_what_ran_on_an_agent_that_is_lost_runs_again_elsewhere_or_later(e
 
         await eventually(given_up, within=place.within)
         await place.find_agent("i-warboy")
-        await engine.ended(job, within=place.within)
-    assert (await attempts(engine, job))["a"] == [("infrastructure", None), ("ok", 0)]
+        assert await engine.ended(job, within=place.within) is JobState.SUCCEEDED
+    *before, last = (await attempts(engine, job))["a"]
+    assert last == ("ok", 0)
+    # A real agent may refuse more than one session while it comes back.
+    assert set(before) == {("infrastructure", None)} and (CLUSTER or len(before) == 1)
     await nothing_is_left(place)
 
 
