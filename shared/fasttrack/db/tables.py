@@ -27,6 +27,8 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    cast,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -375,6 +377,13 @@ secret = Table(
 Index("ix_pipeline_project", pipeline.c.project_id, text("id DESC"))
 # Jobs of a pipeline or of a version, newest first.
 Index("ix_job_pipeline", job.c.pipeline_id, text("id DESC"))
+# An id is written from its end on, as people who type one do.
+Index(
+    "ix_job_ending",
+    job.c.project_id,
+    func.reverse(func.replace(cast(job.c.id, Text), "-", "")).label("ending"),
+    postgresql_ops={"ending": "text_pattern_ops"},
+)
 Index("ix_job_version", job.c.version_id, text("id DESC"))
 # Jobs by state. Those that are over are entered once, at their end; the others are never many.
 _IS_OVER = _in("state", TERMINAL_JOB_STATES)
