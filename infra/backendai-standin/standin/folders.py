@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from .generations import Generation
 from .ledger import Session
+from .policy import Policy
 from .problems import Problem, not_permitted
 
 HOST = "local:volume1"
@@ -64,8 +65,9 @@ class Folder:
 class Folders:
     """All folders of the cluster; each is a directory below `root`."""
 
-    def __init__(self, root: Path, generation: Generation) -> None:
+    def __init__(self, root: Path, generation: Generation, policy: Policy) -> None:
         self._root = root
+        self._policy = policy
         self._generation = generation
         self.all: dict[str, Folder] = {}
         self._gone: set[tuple[str, str]] = set()
@@ -90,6 +92,9 @@ class Folders:
             if self._generation.is_strict:
                 raise Problem(400, "vfolder-already-exists", data=name)
             raise Problem(400, "invalid-api-params", "The virtual folder already exists with the same name.")
+        if 0 < self._policy.max_vfolder_count <= sum(f.owner == owner for f in self.all.values()):
+            kind = "invalid-api-params" if self._generation.is_strict else "vfolder-invalid-parameter"
+            raise Problem(400, kind, "You cannot create more vfolders.")
         folder = Folder(
             name, owner, usage_mode=given.get("usage_mode", "general"), permission=given.get("permission", "rw")
         )

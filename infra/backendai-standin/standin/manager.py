@@ -44,7 +44,7 @@ class Manager:
         self.agents = Agents(agents or default_agents())
         self.faults = Faults()
         self.rates = Rates(self.generation)
-        self.folders = Folders(root, self.generation)
+        self.folders = Folders(root, self.generation, self.policy)
         self.events = Events(self.generation, self.faults)
         self.lives = Lives(self.generation, self.ledger, self.agents, self.events, self.folders, self.policy, step)
         self.queries = Queries(self.generation, self.ledger, self.agents, self.policy)

@@ -25,6 +25,8 @@ class Policy:
 
     max_concurrent_sessions: int = 30
     max_containers_per_session: int = 8
+    max_vfolder_count: int = 0
+    """0: no limit."""
     max_pending_session_count: int | None = None
     """Only 26.x has it; `None`: no limit."""
     total_resource_slots: dict[str, Decimal] = field(default_factory=dict)

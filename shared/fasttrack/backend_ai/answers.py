@@ -121,6 +121,9 @@ def error_of(status: int, body: Any, *, is_write: bool) -> ManagerError | None:
             return Unknown(told, status) if is_write else Away(told, status)
         case _ if problem.kind == "quota-exceeded" or status == 412:
             return OverQuota(told, status)
+        case 400 if "cannot create more vfolders" in told:
+            limit = "`max_vfolder_count` of its resource policy"
+            return OverQuota(f"the key may have no more folders ({limit}), and each pipeline has one", status)
     return Refused(told, status)
 
 

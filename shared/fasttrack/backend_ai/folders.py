@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from . import tus
-from .answers import Away, Missing, Refused
+from .answers import Away, Missing, Refused, Unknown
 from .gateway import Gateway
 from .gathering import Gathering
 
@@ -197,7 +197,7 @@ class Folders:
             try:
                 made = await self._gateway.call("POST", "/folders", body=body)
                 found = self._ids[name] = UUID(str(made["id"]))
-            except Refused:  # another scheduler was faster, or the trash has it
+            except (Refused, Unknown):  # another scheduler was faster (23.09 may answer 500 then), or the trash has it
                 found = await self.find(name)
                 if found is None:
                     raise

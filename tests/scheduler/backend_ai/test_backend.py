@@ -190,6 +190,30 @@ async def test_a_create_whose_answer_is_lost_is_found_and_not_made_again(cluster
     assert len(cluster.manager.ledger.sessions) == 1
 
 
+async def test_a_folder_that_another_scheduler_makes_at_the_same_time_is_used_also_when_the_manager_says_500(
+    cluster: Cluster,
+) -> None:
+    backend = await cluster.backend()
+    cluster.manager.faults.plan({"kind": "lost_after", "method": "POST", "path": "/folders", "times": 1})
+    spec = a_spec("exit 0")
+    await backend.create(spec)
+    assert (await sees(backend, spec.name, SessionStatus.SUCCEEDED)).exit_code == 0
+    assert len(cluster.manager.folders.all) == 1
+
+
+async def test_a_key_that_may_have_no_more_folders_is_a_limit_that_names_its_remedy(cluster: Cluster) -> None:
+    backend = await cluster.backend()
+    cluster.manager.policy.change({"max_vfolder_count": 1})
+    first, second = a_spec("exit 0"), a_spec("exit 0")
+    await backend.create(first)
+    with pytest.raises(SessionRefused, match="no more folders .`max_vfolder_count`.*each pipeline has one") as caught:
+        await backend.create(second)
+    assert caught.value.failure is FailureClass.QUOTA
+    assert await backend.find(second.name) is None
+    cluster.manager.policy.change({"max_vfolder_count": 2})
+    await backend.create(second)
+
+
 @pytest.mark.parametrize("waits", [False, True], ids=["runs at once", "waits"])
 async def test_a_session_made_a_second_time_runs_nothing_and_is_not_the_one_that_is_seen(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool
