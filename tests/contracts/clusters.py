@@ -133,6 +133,8 @@ class RealTestSite(CommandSite):
             async with asyncio.timeout(self.patience):
                 while await backend.live():
                     await asyncio.sleep(0.5)
+            # A key may have few folders.
+            await backend.forget_pipelines(list(self._session_of))
         for backend in self._backends:
             await backend.close()
 

@@ -206,7 +206,7 @@ async def test_a_key_that_may_have_no_more_folders_is_a_limit_that_names_its_rem
     cluster.manager.policy.change({"max_vfolder_count": 1})
     first, second = a_spec("exit 0"), a_spec("exit 0")
     await backend.create(first)
-    with pytest.raises(SessionRefused, match="no more folders .`max_vfolder_count`.*each pipeline has one") as caught:
+    with pytest.raises(SessionRefused, match=r"no more folders .`max_vfolder_count`.*each pipeline has one") as caught:
         await backend.create(second)
     assert caught.value.failure is FailureClass.QUOTA
     assert await backend.find(second.name) is None
