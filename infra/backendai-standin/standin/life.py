@@ -288,6 +288,8 @@ class Lives:
                     403, "generic-forbidden", "Cannot destroy sessions in scheduled/preparing/terminating/error status"
                 )
         session.ending = info
+        if session.result != "UNDEFINED":  # moved back from RUNNING: no life goes on that would see to it
+            await self._over(session, info, keeps_result=True)
         return {"status": "terminated"}
 
     async def _forced(self, session: Session, info: str) -> None:

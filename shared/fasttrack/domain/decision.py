@@ -174,7 +174,12 @@ class Decision:
             case FailureClass.INFRASTRUCTURE:
                 instance.infrastructure_failures += 1
                 # The first soon, for what was an accident; the later ones outlast a machine that comes back.
-                count, budget, first, growth = instance.infrastructure_failures, self.policy.infrastructure_retries, 2, 4
+                count, budget, first, growth = (
+                    instance.infrastructure_failures,
+                    self.policy.infrastructure_retries,
+                    2,
+                    4,
+                )
             case FailureClass.PREEMPTED:
                 instance.preemptions += 1
                 count, budget, first, growth = instance.preemptions, self.policy.preemption_retries, 2, 2

@@ -104,6 +104,24 @@ async def test_a_session_that_stays_running_with_its_result_is_ended_and_its_res
     assert await backend.live() == []
 
 
+async def test_a_session_that_is_moved_back_after_its_end_is_ended_by_force(
+    old: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubts, "_SETTLES", 0.05)
+    old.manager.lives.is_late = True
+    backend = await old.backend()
+    spec = a_spec("exit 0")
+    await backend.create(spec)
+    (session,) = old.manager.ledger.named(KEYPAIR.access_key, spec.name)
+    await eventually(lambda: session.result == "SUCCESS")
+    session.enter("PREPARING")
+    for kernel in session.kernels:
+        kernel.status = "TERMINATED"
+    assert (await sees(backend, spec.name, SessionStatus.SUCCEEDED)).exit_code == 0
+    assert session.status == "TERMINATED"
+    assert await backend.live() == []
+
+
 @pytest.mark.parametrize(("code", "status"), [(0, SessionStatus.SUCCEEDED), (4, SessionStatus.FAILED)])
 async def test_a_result_that_the_manager_lost_is_found_where_the_command_left_it(
     old: Cluster, code: int, status: SessionStatus, tmp_path: Path
@@ -182,12 +200,19 @@ async def test_a_create_whose_answer_is_lost_is_found_and_not_made_again(cluster
     spec = a_spec("exec sleep 60")
     cluster.manager.faults.plan({"kind": "lost_after", "method": "POST", "path": "/session", "times": 1})
     cluster.manager.faults.plan({"kind": "lost_after", "method": "POST", "path": "/v2/sessions/enqueue", "times": 1})
+    made = await backend.create(spec)
+    assert (await backend.create(spec)).session_id == made.session_id
+    assert list(cluster.manager.ledger.sessions) == [made.session_id]
+
+
+async def test_a_create_that_is_answered_for_by_nothing_and_made_nothing_is_not_known(cluster: Cluster) -> None:
+    backend = await cluster.backend()
+    spec = a_spec("exec sleep 60")
+    cluster.manager.faults.plan({"kind": "lost_before", "method": "POST", "path": "/session", "times": 1})
+    cluster.manager.faults.plan({"kind": "lost_before", "method": "POST", "path": "/v2/sessions/enqueue", "times": 1})
     with pytest.raises(SessionBackendUnavailable):
         await backend.create(spec)
-    found = await backend.find(spec.name)
-    assert found is not None
-    assert (await backend.create(spec)).session_id == found.session_id
-    assert len(cluster.manager.ledger.sessions) == 1
+    assert await backend.find(spec.name) is None
 
 
 async def test_a_folder_that_another_scheduler_makes_at_the_same_time_is_used_also_when_the_manager_says_500(

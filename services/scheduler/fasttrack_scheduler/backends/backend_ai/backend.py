@@ -18,7 +18,7 @@ from uuid import UUID
 
 import structlog
 
-from fasttrack.backend_ai.answers import AlreadyExists, ManagerError, Missing, OverQuota, Refused
+from fasttrack.backend_ai.answers import AlreadyExists, ManagerError, Missing, OverQuota, Refused, Unknown
 from fasttrack.backend_ai.folders import Folders
 from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.domain.resources import Slots, add
@@ -207,6 +207,11 @@ class BackendAI:
             if session is None:
                 raise SessionBackendUnavailable("the cluster has a session of that name and does not show it") from None
             return await self._observe(session)
+        except Unknown:  # 23.09 answers 500 to the later of two schedulers that ask for a name at the same time
+            session = await self._sessions.find(spec.name)
+            if session is None:
+                raise
+            return await self._observe(session)
         session_id = session_id_of(answer)
         if session_id is None:
             raise SessionBackendUnavailable("the cluster made a session and does not say which")
@@ -307,14 +312,14 @@ class BackendAI:
         sessions = [session for session in sessions if session.name not in self._stopping]
         for session in self._doubts.left_behind(sessions, now):
             log.info("ending a session whose command is over", session=session.name)
-            self._stopping.stop(session.name, session.id)
+            self._stopping.stop(session.name, session.id, runs_nothing=session.is_empty)
         if self._doubts.on_lost_agents(sessions, now):
             with suppress(ManagerError):  # it may have come back since it was last asked about
                 self._note_agents(await self._catalogue.agents(kept=0))
         for session, agent in self._doubts.on_lost_agents(sessions, now):
             log.warning("ending a session on a lost agent", session=session.name, agent=agent)
             self._blamed[session.name] = agent
-            self._stopping.stop(session.name, session.id, is_unreachable=True)
+            self._stopping.stop(session.name, session.id, runs_nothing=True)
         for session in self._doubts.to_look_at(sessions, now):
             with suppress(ManagerError):
                 if await self._remains.of(session) is not None:

@@ -1,6 +1,7 @@
 """Sessions whose record may be wrong for ever, and that a closer look or an end by us must settle.
 
-Three lies of real managers: RUNNING with its result set (23.09 refuses its own request to end it), RUNNING since the manager
+Three lies of real managers: RUNNING with its result set (23.09 refuses its own request to end it; a busy one was seen to move
+such a session back to PREPARING), RUNNING since the manager
 was away when the command ended, RUNNING on an agent that is lost. No event ever tells of the last two.
 """
 

@@ -36,16 +36,17 @@ class Stopping:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def stop(self, name: str, session_id: str, *, is_unreachable: bool = False) -> asyncio.Task[None]:
+    def stop(self, name: str, session_id: str, *, runs_nothing: bool = False) -> asyncio.Task[None]:
         """End a session; asked again, it is the same end. Refused while the session is set up, it is asked for until that is
         over.
 
-        :param is_unreachable: the agent it is on is lost: only force ends it. Nothing else is ended by force: the session is
-            told to be over at once then, and its command runs on for 12 s (26.9.6), or to its end (23.09.10, PREPARING).
+        :param runs_nothing: the agent it is on is lost, or its containers are over: only force ends it. Nothing else is ended
+            by force: the session is told to be over at once then, and its command runs on for 12 s (26.9.6), or to its end
+            (23.09.10, PREPARING).
         """
         task = self._tasks.get(name)
         if task is None:
-            task = self._tasks[name] = asyncio.create_task(self._stop(name, session_id, forced=is_unreachable))
+            task = self._tasks[name] = asyncio.create_task(self._stop(name, session_id, forced=runs_nothing))
             task.add_done_callback(lambda _: self._tasks.pop(name, None))
         return task
 

@@ -116,8 +116,13 @@ class Session:
 
     @property
     def is_left_behind(self) -> bool:
-        """Whether its command is over but the manager keeps it RUNNING: to be deleted if that stays so."""
-        return self.status == "RUNNING" and self.result in ("SUCCESS", "FAILURE")
+        """Whether its command is over but the manager keeps it RUNNING, or moved it back: to be deleted if that stays so."""
+        return not self.is_over and self.status != "TERMINATING" and self.result in ("SUCCESS", "FAILURE")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it can run any more: each of its containers is over."""
+        return bool(self.containers) and all(container.get("status") in OVER for container in self.containers)
 
     @property
     def has_run(self) -> bool:
