@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from fasttrack_cli.running import run_async
 from . import report
 from .ground import Ground, connected, ground, machine
 from .hosted import count
+from .manager import GENERATIONS, cluster
 from .measures import measure
 from .stage import Counts, Stage, WrongOutcome
 from .workloads import WORKLOADS, Sizes, Workload
@@ -50,7 +51,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables between the marks of this page")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="rounds; the median counts (3)")
-    parser.add_argument("--backend", choices=["simulated", "local"], help="only the workloads of this session backend")
+    parser.add_argument(
+        "--backend", choices=["simulated", "local", *GENERATIONS], help="only the workloads of this session backend"
+    )
     parser.add_argument("--profile", type=Path, metavar="FILE", help="where the scheduler's time goes, per backend")
     parser.add_argument("--rows", type=int, default=200_000, metavar="N", help="W7's stored task instances (200,000)")
     parser.add_argument("--tasks", type=int, metavar="N", help="shrink every workload to about N tasks, for a try")
@@ -81,9 +84,16 @@ async def _run(
 async def _stage(place: Ground, backend: str, within: float) -> AsyncIterator[Stage]:
     database, doorbell = place.connect(), Doorbell(place.addresses.redis_url)
     try:
-        async with connected(place.dsn) as watch, place.scheduling(backend) as hosted:
+        async with AsyncExitStack() as opened:
+            manager = None
+            if backend in GENERATIONS:
+                manager = await opened.enter_async_context(cluster(backend, place.state_dir))
+            watch = await opened.enter_async_context(connected(place.dsn))
+            settings = manager.settings if manager is not None else {}
+            hosted = await opened.enter_async_context(place.scheduling(backend, **settings))
             project = await database.run(lambda db: ensure_project(db, "default"))
-            yield Stage(place, database, project, doorbell, watch, watch.get_server_pid(), within)
+            pid = watch.get_server_pid()
+            yield Stage(place, database, project, doorbell, watch, pid, within, cluster=manager)
             if complaints := place.complaints(hosted):
                 _say(f"the scheduler said:\n{complaints}")
     finally:
@@ -113,8 +123,14 @@ async def _rounds(stage: Stage, workload: Workload, sizes: Sizes, repeat: int) -
     return result
 
 
+_GIST = (
+    *("created_p95_ms", "seen_max_ms", "requests_900s"),
+    *("ms_per_hop", "tasks_per_s", "start_p50_ms", "told_p50_ms", "memory_mb"),
+)
+
+
 def _gist(figures: dict[str, float]) -> str:
-    first = [n for n in ("ms_per_hop", "tasks_per_s", "start_p50_ms", "told_p50_ms", "memory_mb") if n in figures]
+    first = [n for n in _GIST if n in figures]
     return "  ".join(f"{measure(n).label} {figures[n]:,.2f} {measure(n).unit}" for n in first[:2])
 
 

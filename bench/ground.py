@@ -101,8 +101,8 @@ class Ground:
         }
 
     @asynccontextmanager
-    async def scheduling(self, backend: str) -> AsyncIterator[Hosted]:
-        """`fasttrack scheduler` runs in a process of its own while the block does."""
+    async def scheduling(self, backend: str, **settings: str) -> AsyncIterator[Hosted]:
+        """`fasttrack scheduler` runs in a process of its own while the block does; settings as in the environment."""
         log = self.state_dir / f"scheduler-{backend}.log"
         profile = "-" if self.profile is None else str(self.profile.absolute().with_suffix(f".{backend}.txt"))
         with log.open("wb") as output:
@@ -110,7 +110,7 @@ class Ground:
                 *(sys.executable, "-m", "bench.hosted", str(self.state_dir / "board"), profile),
                 *("--json", "scheduler"),
                 cwd=ROOT,
-                env=self.environment(backend),
+                env=self.environment(backend) | settings,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=output,
             )

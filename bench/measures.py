@@ -55,6 +55,17 @@ MEASURES = {
     "changes_per_s": Measure("changes of state", "/s", 0, is_more_better=True),
     "messages_per_s": Measure("messages to the window", "/s", 1, is_more_better=True),
     "api_cpu_percent": Measure("CPU of one core, api process", "%", 0),
+    "created_p50_ms": Measure("from ready to created, p50", "ms", 0),
+    "created_p95_ms": Measure("from ready to created, p95", "ms", 0),
+    "created_max_ms": Measure("from ready to created, the last", "ms", 0),
+    "requests_per_task": Measure("requests to the manager per session", ""),
+    "seen_p50_ms": Measure("from its end on the cluster to the commit, p50", "ms", 0),
+    "seen_p95_ms": Measure("from its end on the cluster to the commit, p95", "ms", 0),
+    "seen_max_ms": Measure("from its end on the cluster to the commit, the longest", "ms", 0),
+    "requests_900s": Measure("requests to the manager in 900 s", "", 0),
+    "share_of_limit": Measure("of the limit of requests", "%", 1),
+    "listings_900s": Measure("lists of sessions among them", "", 0),
+    "about_one_900s": Measure("about one session alone among them", "", 0),
     "cpu_percent": Measure("CPU of one core, all servers", "%"),
     "scheduler_cpu_percent": Measure("CPU of one core, scheduler", "%"),
 }
@@ -121,6 +132,18 @@ TARGETS = (
     Target("W9", "packed graph of 1,000 tasks, CPU", 10),
     Target("W9", "layout of 10,000 tasks, CPU", 100),
     Target("W9", "dearest refusal of the zoo, CPU", 100),
+    *(
+        Target(f"{name}{release}", of, limit)
+        for release in ("", "-23.09")
+        for name, of, limit in (
+            ("B1", "created_p95_ms", 5000),
+            ("B1", "requests_per_task", 4),
+            ("B2", "seen_p95_ms", 4000),
+            ("B2", "seen_max_ms", 4000),
+            ("B3", "requests_900s", 18_000),
+            ("B3", "about_one_900s", 500),
+        )
+    ),
     Target("W1-local", "ms_per_hop", 14),
     Target("W3-local", "tasks_per_s", 150),
 )

@@ -21,6 +21,7 @@ from fasttrack.workflow.submit import RunRequest, submit
 from . import graphs
 from .board import COMMITS, LONGEST_PASS_NS, PASSES, STATEMENTS
 from .ground import Ground
+from .manager import Cluster
 from .measures import Figures
 from .meters import CpuMeter, memory_mb
 
@@ -79,9 +80,12 @@ class Stage:
     within: float
     """Seconds that a workload may take."""
     counts: Counts = field(default_factory=Counts)
+    cluster: Cluster | None = None
+    """What sessions run on, if the scheduler works on a manager."""
 
-    async def publish(self, name: str, graph: graphs.Graph) -> Ready:
-        text = graphs.pipeline(name, graph)
+    async def publish(self, name: str, graph: graphs.Graph, text: str | None = None) -> Ready:
+        """:param text: the file, if its tasks are to do something."""
+        text = graphs.pipeline(name, graph) if text is None else text
         published = await self.database.run(lambda db: publish(db, self.project, text, by="bench"))
         return Ready(published.version, published.compiled, graph)
 

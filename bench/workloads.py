@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from . import api, calls, floor, graphs, streams
+from . import api, calls, cluster, floor, graphs, streams
 from .board import PASSES
 from .ground import ROOT, Ground
 from .lists import SMALL, lists
@@ -45,6 +45,11 @@ class Sizes:
     window: int = 10_000
     window_seconds: float = 15.0
     idle_seconds: float = 10.0
+    held: int = 1000
+    burst: int = 200
+    ends: int = 100
+    ends_seconds: tuple[float, float] = (6.0, 14.0)
+    counted_seconds: float = 45.0
 
     def shrunk(self, tasks: int) -> Sizes:
         """Everything with about that many tasks: to see that it works, not how fast."""
@@ -67,6 +72,11 @@ class Sizes:
             window=200,
             window_seconds=1.5,
             idle_seconds=1.0,
+            held=tasks,
+            burst=tasks,
+            ends=tasks,
+            ends_seconds=(0.5, 1.0),
+            counted_seconds=2.5,
         )
 
 
@@ -226,6 +236,26 @@ async def _window(stage: Stage, sizes: Sizes) -> Figures:
     return await streams.window(stage.ground, sizes.window, sizes.window_seconds)
 
 
+async def _burst(stage: Stage, sizes: Sizes) -> Figures:
+    return await cluster.burst(stage, sizes.held, sizes.burst)
+
+
+async def _ends(stage: Stage, sizes: Sizes) -> Figures:
+    return await cluster.ends(stage, sizes.held, sizes.ends, sizes.ends_seconds)
+
+
+async def _requests(stage: Stage, sizes: Sizes) -> Figures:
+    return await cluster.requests(stage, sizes.held, sizes.counted_seconds)
+
+
+def _on_a_cluster(suffix: str, backend: str) -> tuple[Workload, ...]:
+    return (
+        Workload(f"B1{suffix}", "200 sessions at once beside 1,000 that run", _burst, None, backend),
+        Workload(f"B2{suffix}", "ends without events beside 1,000 that run", _ends, None, backend, False),
+        Workload(f"B3{suffix}", "requests while 1,000 sessions run", _requests, None, backend, False),
+    )
+
+
 WORKLOADS = (
     Workload("idle", "nothing to do, 10 seconds", idle, is_repeated=False),
     Workload("W1", "chain of 50 tasks", a_chain, lambda g, s: floor.serial(g, s.chain)),
@@ -266,4 +296,6 @@ WORKLOADS = (
         lambda g, s: floor.shells(s.layers[0] * s.layers[1]),
         "local",
     ),
+    *_on_a_cluster("", "backend_ai-26"),
+    *_on_a_cluster("-23.09", "backend_ai-23.09"),
 )

@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     """How much waiting a point of priority is worth; nobody is overtaken for longer than the difference in points."""
     pass_limit: int = Field(default=64, ge=1, le=1000)
     """Jobs in one reconcile pass."""
-    create_concurrency: int = Field(default=32, ge=1, le=1000)
+    create_concurrency: int = Field(default=100, ge=1, le=1000)
     """Sessions created or ended at the same time by one scheduler."""
 
     retention_events_days: Days = 90

@@ -81,6 +81,33 @@ async def test_a_tiny_run_over_http_asks_everything_and_tells_every_subscriber(t
     assert {("W7-http", name) for name in CALLS} <= judged
 
 
+@pytest.mark.timeout(120)  # two schedulers and two clusters, one pair after the other
+async def test_a_tiny_run_on_clusters_of_both_generations_counts_every_request(tmp_path: Path) -> None:
+    """A session that was made twice, or a task that needed a second attempt, fails the run."""
+    told = tmp_path / "told.json"
+    names = ["B1", "B2", "B3", "B1-23.09"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench", *names, "--tasks", str(TASKS), "--repeat", "1", "--json", str(told)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, progress = await process.communicate()
+    assert process.returncode == 0, progress.decode()
+    made = json.loads(told.read_text())
+    assert list(made["workloads"]) == names
+    figures = {name: workload["figures"] for name, workload in made["workloads"].items()}
+    assert {(t.workload, t.measure) for t in TARGETS if t.workload in names} == {
+        (row["workload"], row["measure"]) for row in made["rows"]
+    }
+    creates = {"B1": "POST /v2/sessions/enqueue", "B1-23.09": "POST /session"}
+    for name, create in creates.items():
+        assert figures[name]["requests_per_task"] > 1
+        assert f"{TASKS:6} {create}" in progress.decode()
+    assert figures["B3"]["listings_900s"] > 0
+    assert figures["B3"]["about_one_900s"] == 0
+
+
 def test_a_target_is_met_by_its_limit_or_by_its_ratio_to_the_floor() -> None:
     quick = Target("W1", "ms_per_hop", 3.5, 2.0)
     assert (quick.is_met(3.5), quick.is_met(3.6)) == (True, False)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import uvicorn
 
+from .agents import default_agents
 from .app import Manager, make_app
 from .generations import GENERATIONS
+from .pretending import SECONDS
 
 
 def main() -> None:
@@ -22,10 +24,24 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, help="where folders are kept (default: a new temporary directory)")
     parser.add_argument("--access-key", default="AKIASTANDIN", help="the key that is let in")
     parser.add_argument("--secret-key", default="standin", help="its secret")
+    parser.add_argument("--times", type=int, default=1, help="so many times the usual slots on each agent (default: 1)")
+    parser.add_argument(
+        "--pretend",
+        action="store_true",
+        help=f"run no command: each takes as many seconds as its session's variable {SECONDS} says, and ends with 0",
+    )
+    parser.add_argument("--quiet", action="store_true", help="write no line for each request")
     given = parser.parse_args()
     root = given.dir or Path(tempfile.mkdtemp(prefix="standin-"))
-    manager = Manager(given.generation, root, keys={given.access_key: given.secret_key}, step=given.step)
-    uvicorn.run(make_app(manager), host=given.host, port=given.port, log_level="info")
+    manager = Manager(
+        given.generation,
+        root,
+        keys={given.access_key: given.secret_key},
+        agents=default_agents(given.times),
+        step=given.step,
+        pretends=given.pretend,
+    )
+    uvicorn.run(make_app(manager), host=given.host, port=given.port, log_level="warning" if given.quiet else "info")
 
 
 if __name__ == "__main__":

@@ -35,12 +35,15 @@ class Agent:
             self.used[name] = self.used.get(name, Decimal(0)) + sign * amount
 
 
-def default_agents() -> list[Agent]:
-    """Those of the cluster that was recorded: five machines in three groups, with five kinds of accelerator."""
+def default_agents(times: int = 1) -> list[Agent]:
+    """Those of the cluster that was recorded: five machines in three groups, with five kinds of accelerator.
+
+    :param times: how many times as much each of them has.
+    """
 
     def make(name: str, group: str, **accelerators: int) -> Agent:
-        more = {key.replace("_", "."): Decimal(amount) for key, amount in accelerators.items()}
-        return Agent(name, group, {"cpu": Decimal(8), "mem": Decimal(16 * _GIB), **more})
+        more = {key.replace("_", "."): Decimal(amount * times) for key, amount in accelerators.items()}
+        return Agent(name, group, {"cpu": Decimal(8 * times), "mem": Decimal(16 * _GIB * times), **more})
 
     return [
         make("i-cuda", "default", cuda_shares=27),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,11 +25,13 @@ from .sessions import Sessions, SessionsV2
 from .signatures import caller_of
 from .storage import Storage
 
+_FIELD = re.compile(rb"query[^{]*\{(?:\s|\\n)*(\w+)")
+
 
 def make_app(manager: Manager) -> ASGIApp:
     """The manager as an application."""
 
-    def signed(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    def signed(handler: Handler, path: str) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
             headers: dict[str, str] = {}
             try:
@@ -36,7 +39,8 @@ def make_app(manager: Manager) -> ASGIApp:
                 is_allowed, headers = manager.rates.take(key)
                 if not is_allowed:
                     raise Problem(429, "rate-limit-exceeded")
-                await request.body()  # what takes effect late has been read by then
+                content = await request.body()  # what takes effect late has been read by then
+                manager.kinds[_kind(request.method, path, content)] += 1
                 response = await befall(manager.faults.due(request), lambda: handler(request, key))
             except Problem as problem:
                 response = answer(problem)
@@ -68,7 +72,7 @@ def make_app(manager: Manager) -> ASGIApp:
         return answer(Problem(405, "method-not-allowed"))
 
     def at(path: str, handler: Handler, *methods: str) -> Route:
-        return Route(path, signed(handler), methods=list(methods))
+        return Route(path, signed(handler, path), methods=list(methods))
 
     capacity, services = Capacity(manager), Services(manager)
     sessions, v2, cluster = Sessions(manager), SessionsV2(manager), Cluster(manager)
@@ -133,6 +137,11 @@ def make_app(manager: Manager) -> ASGIApp:
     handlers: dict[Any, Any] = {404: nothing, 405: wrong_method}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     return _Door(app, manager)
+
+
+def _kind(method: str, path: str, content: bytes) -> str:
+    asked = _FIELD.search(content) if path in ("/admin/gql", "/admin/graphql") else None
+    return f"{method} {path}" if asked is None else f"{method} {path} {asked[1].decode()}"
 
 
 class _Door:

@@ -15,12 +15,14 @@ from .generations import Generation
 from .ledger import Ledger, Session
 from .mounts import Mount
 from .policy import Policy, scheduler_data
+from .pretending import Pretended
 from .problems import Problem
 
 _BEFORE = "Kernel started at: {at}\r\nLOCAL_USER_ID=1000\r\nExecuting the main program: /opt/kernel/su-exec\r\n"
 _AFTER = "python-kernel: [INFO] the batch job has ended\r\n"
 _LINGERS = 40
 """Steps that a command goes on after its session was ended: 10 to 12 s on real ones."""
+Command = asyncio.subprocess.Process | Pretended
 _NO_ROOM = "Could not find a contiguous resource region in any agent big enough to host the session"
 
 
@@ -36,8 +38,10 @@ class Lives:
         folders: Folders,
         policy: Policy,
         step: float,
+        *,
+        pretends: bool = False,
     ) -> None:
-        """:param step: seconds that each status before RUNNING takes."""
+        """:param step: seconds that each status before RUNNING takes. :param pretends: no command is run."""
         self._generation = generation
         self._ledger = ledger
         self._agents = agents
@@ -45,9 +49,10 @@ class Lives:
         self._folders = folders
         self._policy = policy
         self._step = step
+        self._pretends = pretends
         self._room = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._processes: dict[str, Command] = {}
         self.is_late = False
         """Whether RUNNING is written only when the command is over: the race of 23.09, which a busy manager loses."""
         self.is_up = asyncio.Event()
@@ -141,9 +146,12 @@ class Lives:
         session.info = None
         await self._over(session, None, reason="abnormal-termination", kernel_reason="failed-to-create")
 
-    async def _start(self, session: Session) -> asyncio.subprocess.Process:
-        home = self._folders.home_of(session)
+    async def _start(self, session: Session) -> Command:
         session.executions += 1
+        if self._pretends:
+            pretended = self._processes[session.id] = Pretended(session.environ)
+            return pretended
+        home = self._folders.home_of(session)
         environ = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": str(home),
@@ -173,7 +181,7 @@ class Lives:
         self._spawn(_read(process, session))
         return process
 
-    async def _run(self, session: Session, process: asyncio.subprocess.Process, early: bool) -> None:
+    async def _run(self, session: Session, process: Command, early: bool) -> None:
         timed_out = False
         try:
             code = await asyncio.wait_for(process.wait(), session.timeout)
@@ -330,7 +338,9 @@ async def _read(process: asyncio.subprocess.Process, session: Session) -> None:
         del session.log[: max(0, len(session.log) - 10 * 1024 * 1024)]
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
+def _kill(process: Command) -> None:
+    if isinstance(process, Pretended):
+        process.kill()
+    elif process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -35,8 +36,11 @@ class Manager:
         agents: list[Agent] | None = None,
         policy: Policy | None = None,
         step: float = 0.02,
+        pretends: bool = False,
     ) -> None:
-        """:param step: seconds per status; real ones take 0.5 to 6 s. :param keys: secret keys by access key."""
+        """:param step: seconds per status; real ones take 0.5 to 6 s. :param keys: secret keys by access key.
+        :param pretends: no command is run.
+        """
         self.policy = policy or Policy()
         self.generation = GENERATIONS[generation]
         self.keys = keys
@@ -46,10 +50,14 @@ class Manager:
         self.rates = Rates(self.generation)
         self.folders = Folders(root, self.generation, self.policy)
         self.events = Events(self.generation, self.faults)
-        self.lives = Lives(self.generation, self.ledger, self.agents, self.events, self.folders, self.policy, step)
+        self.lives = Lives(
+            self.generation, self.ledger, self.agents, self.events, self.folders, self.policy, step, pretends=pretends
+        )
         self.queries = Queries(self.generation, self.ledger, self.agents, self.policy)
         self.folders.in_use = self.ledger.mounts
         self.is_down = False
+        self.kinds: Counter[str] = Counter()
+        """How many signed requests came, by route, and by field where the route is GraphQL's."""
 
     @property
     def requests(self) -> dict[str, int]:

@@ -35,12 +35,18 @@ class Panel:
                 "result": s.result,
                 "executions": s.executions,
                 "agents": [k.agent for k in s.kernels if k.agent],
+                "history": s.history,
                 "slots": {name: str(amount) for name, amount in s.slots.items()},
             }
             for s in self._manager.ledger.sessions.values()
         ]
         return JSONResponse(
-            {"requests": self._manager.requests, "sessions": sessions, "planned": len(self._manager.faults.planned)}
+            {
+                "requests": self._manager.requests,
+                "kinds": self._manager.kinds,
+                "sessions": sessions,
+                "planned": len(self._manager.faults.planned),
+            }
         )
 
     async def policy(self, request: Request) -> Response:

@@ -88,7 +88,7 @@ class Policy:
         mine = [s for s in ledger.sessions.values() if s.access_key == session.access_key and s.has_slots]
         if len(mine) >= self.max_concurrent_sessions:
             return "concurrency", f"You cannot run more than {self.max_concurrent_sessions} concurrent sessions"
-        used = used_by(mine)
+        used = used_by(mine) if self.total_resource_slots else {}
         over = [
             f"{slot}={limit}"
             for slot, limit in self.total_resource_slots.items()

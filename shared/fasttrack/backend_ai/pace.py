@@ -14,9 +14,10 @@ SHARE = 0.6
 """Of the limit; the rest is for the people who use the same key by hand."""
 
 _UNTIL_TOLD = 10_000  # the limit of a key that nobody changed
-_BURST_SECONDS = 30.0
+_FIRST_SECONDS = 30.0  # of the full rate: what may be sent at once before anything is told
 SLOWEST = 0.02  # of the full rate: with the window full we still see, slowly, that sessions end
 _BRAKES_AT = 0.8  # of our share
+_AT_ONCE = 0.5  # of what is left to the brakes
 
 
 def rate_of(limit: int, used: int) -> float:
@@ -27,32 +28,42 @@ def rate_of(limit: int, used: int) -> float:
     return full * min(1.0, max(SLOWEST, room))
 
 
+def burst_of(limit: int, used: int) -> float:
+    """Requests that may be sent at once: half of what is left before we brake, so that sessions need not wait for room
+    that nobody uses. Each answer tells anew what is left, so several schedulers that burst together stop together.
+    """
+    return max(1.0, (limit * SHARE * _BRAKES_AT - used) * _AT_ONCE)
+
+
 class Pace:
-    """A bucket of requests, filled at the rate that the manager's own count allows."""
+    """A bucket of requests, filled at the rate and as far as the manager's own count allows."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """:param clock: seconds that only go forward."""
         self._clock = clock
-        self._rate = rate_of(_UNTIL_TOLD, 0)
+        self._full = self._rate = rate_of(_UNTIL_TOLD, 0)
+        self._most = self._room = self._rate * _FIRST_SECONDS
+        self._is_told = False
         self._filled_at = clock()
-        self._room = self._rate * _BURST_SECONDS
         self._turn = asyncio.Lock()
 
     def note(self, headers: Mapping[str, str]) -> None:
-        """Learn from the headers of an answer; those of a refusal have none."""
+        """Learn from the headers of an answer to a request of the key; those of a refusal may have none."""
         try:
             limit, left = int(headers["x-ratelimit-limit"]), int(headers["x-ratelimit-remaining"])
         except (KeyError, ValueError):
             return
         if limit > 0:
             self._fill()
-            self._rate = rate_of(limit, limit - left)
-            self._room = min(self._room, self._rate * _BURST_SECONDS)
+            self._full, self._rate = rate_of(limit, 0), rate_of(limit, limit - left)
+            self._most = burst_of(limit, limit - left)
+            self._room = min(self._room, self._most) if self._is_told else self._most
+            self._is_told = True
 
     def exhausted(self) -> None:
-        """The manager refused a request for its number: brake at once."""
+        """The manager refused a request for its number: brake at once, and no more for many refusals together."""
         self._fill()
-        self._rate *= SLOWEST
+        self._rate = self._full * SLOWEST
         self._room = 0.0
 
     async def wait(self) -> None:
@@ -66,5 +77,5 @@ class Pace:
 
     def _fill(self) -> None:
         now = self._clock()
-        self._room = min(self._room + (now - self._filled_at) * self._rate, max(1.0, self._rate * _BURST_SECONDS))
+        self._room = min(self._room + (now - self._filled_at) * self._rate, self._most)
         self._filled_at = now

@@ -21,11 +21,11 @@ KEYPAIR = Keypair("AKIATEST", "secret of the test")
 
 @asynccontextmanager
 async def serving(
-    release: str, root: Path, *, step: float = 0.02, agents: list[Agent] | None = None
+    release: str, root: Path, *, step: float = 0.02, agents: list[Agent] | None = None, pretends: bool = False
 ) -> AsyncIterator[tuple[Manager, str]]:
     """A manager of that release, and its address."""
     keys = {KEYPAIR.access_key: KEYPAIR.secret_key}
-    manager = Manager(GENERATION_OF[release], root, keys=keys, step=step, agents=agents)
+    manager = Manager(GENERATION_OF[release], root, keys=keys, step=step, agents=agents, pretends=pretends)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(make_app(manager), log_level="critical", timeout_graceful_shutdown=1))

@@ -33,17 +33,29 @@ def test_a_session_that_runs_is_looked_at_after_a_minute_and_then_in_turn(doubts
     running = [a_session(name) for name in "abc"]
     assert doubts.to_look_at(running, LONG_AFTER) == []
     assert doubts.to_look_at(running, LONG_AFTER + 59) == []
-    turns = [names(doubts.to_look_at(running, LONG_AFTER + 60 + turn)) for turn in range(5)]
+    turns = [names(doubts.to_look_at(running, LONG_AFTER + 60 + 2 * turn)) for turn in range(5)]
     assert turns == [["a"], ["b"], ["c"], [], []]
     assert names(doubts.to_look_at(running, LONG_AFTER + 120)) == ["a"]
 
 
-def test_one_turn_looks_at_one_however_many_there_are(doubts: Doubts) -> None:
+def test_one_is_looked_at_in_two_seconds_however_many_there_are_and_however_often_they_are_listed(
+    doubts: Doubts,
+) -> None:
     running = [a_session(f"s{n}") for n in range(1000)]
     doubts.to_look_at(running, LONG_AFTER)
-    looked = [names(doubts.to_look_at(running, LONG_AFTER + 100 + turn)) for turn in range(50)]
-    assert [len(turn) for turn in looked] == [1] * 50
-    assert len({turn[0] for turn in looked}) == 50
+    looked = [names(doubts.to_look_at(running, LONG_AFTER + 100 + turn / 2)) for turn in range(80)]
+    assert [len(turn) for turn in looked] == [1, 0, 0, 0] * 20
+    assert len({turn[0] for turn in looked if turn}) == 20
+
+
+def test_what_this_process_made_itself_is_not_looked_at_sooner_for_its_youth() -> None:
+    doubts = Doubts(timedelta(seconds=60))
+    doubts.to_look_at([], LONG_AFTER)
+    doubts.note_made("made", LONG_AFTER)
+    both = [a_session("made"), a_session("found")]
+    assert names(doubts.to_look_at(both, LONG_AFTER + 10)) == ["found"]
+    assert doubts.to_look_at(both, LONG_AFTER + 20) == []
+    assert names(doubts.to_look_at(both, LONG_AFTER + 60)) == ["made"]
 
 
 def test_after_an_outage_all_that_ran_are_looked_at_soon(doubts: Doubts) -> None:

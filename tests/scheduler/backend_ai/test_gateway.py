@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from fasttrack.backend_ai import gateway as gateway_module
@@ -16,7 +17,7 @@ from fasttrack.backend_ai.signing import Keypair
 from tests.waiting import eventually
 
 from .recorded import GENERATIONS
-from .standins import Manager, gateway_to, serving
+from .standins import KEYPAIR, Manager, gateway_to, serving
 
 
 @pytest.fixture(params=GENERATIONS)
@@ -50,6 +51,43 @@ async def test_a_session_is_made_and_listed(manager: tuple[Manager, Gateway]) ->
     assert await names(gateway) == ["hello-1"]
     matches = await gateway.call("GET", "/session/_/match", query={"id": "hello-1"})
     assert [m["id"] for m in matches["matches"]] == [made["sessionId"]]
+
+
+async def test_the_limit_of_strangers_that_the_first_answer_tells_is_not_taken_for_the_keys() -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/":
+            return httpx.Response(200, json={})
+        told = {"version": "v9.20250722", "manager": "26.9.6"}
+        return httpx.Response(200, json=told, headers={"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "0"})
+
+    gateway = Gateway("http://manager.test", KEYPAIR, transport=httpx.MockTransport(answer))
+    async with asyncio.timeout(2):  # of that limit, nothing would be left for a minute
+        for _ in range(20):
+            await gateway.call("GET", "/auth/role")
+    await gateway.close()
+
+
+async def test_a_question_waits_behind_no_burst_of_writes_and_a_write_behind_no_ends_that_take_long() -> None:
+    held = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/":
+            return httpx.Response(200, json={"version": "v7.20230615", "manager": "23.09.10"})
+        if request.method == "DELETE" or request.url.path == "/held":
+            await held.wait()
+        return httpx.Response(200, json={})
+
+    gateway = Gateway("http://manager.test", KEYPAIR, transport=httpx.MockTransport(answer))
+    ends = [asyncio.create_task(gateway.call("DELETE", f"/session/{n}", seconds=60)) for n in range(50)]
+    async with asyncio.timeout(2):
+        await gateway.call("POST", "/session", body=a_session())
+    writes = [asyncio.create_task(gateway.call("POST", "/held", body={})) for _ in range(50)]
+    async with asyncio.timeout(2):
+        await gateway.call("GET", "/auth/role")
+    assert not any(task.done() for task in ends + writes)
+    held.set()
+    await asyncio.gather(*ends, *writes)
+    await gateway.close()
 
 
 @pytest.mark.parametrize(("kind", "there"), [("lost_before", []), ("lost_after", ["hello-1"])])

@@ -30,7 +30,7 @@ class Cluster:
         self.manager = manager
         self.gateway = gateway
 
-    async def create(self, command: str, **slots: str) -> str:
+    async def create(self, command: str, environ: dict[str, str] | None = None, **slots: str) -> str:
         body = {
             "name": f"task-{len(self.manager.ledger.sessions)}-a",
             "type": "batch",
@@ -38,7 +38,11 @@ class Cluster:
             "startupCommand": command,
             "enqueueOnly": True,
             "reuseIfExists": False,
-            "config": {"scaling_group": "default", "resources": {"cpu": "1", "mem": "256m", **slots}},
+            "config": {
+                "scaling_group": "default",
+                "resources": {"cpu": "1", "mem": "256m", **slots},
+                "environ": environ or {},
+            },
         }
         made = await self.gateway.call("POST", "/session", body=body)
         return str(made["sessionId"])
@@ -161,3 +165,22 @@ async def test_what_waits_is_cancelled_at_once(old: Cluster, new: Cluster) -> No
         session = await cluster.session(waiting)
         assert session.status == "CANCELLED"
         assert session.observation().failure is FailureClass.CANCELLED
+
+
+@pytest.mark.parametrize("release", GENERATIONS)
+async def test_where_commands_are_not_run_a_session_lives_as_long_as_its_variable_says_or_until_it_is_ended(
+    release: str, tmp_path: Path
+) -> None:
+    async with serving(release, tmp_path, pretends=True) as (manager, address), gateway_to(address) as gateway:
+        cluster = Cluster(manager, gateway)
+        short = await cluster.create("exit 3")
+        assert (await cluster.reaches(short, "TERMINATED")).result == "SUCCESS", "nothing was run that could fail"
+        long = await cluster.create("exit 3", environ={"STANDIN_SECONDS": "600"})
+        await cluster.reaches(long, "RUNNING")
+        await cluster.delete(long)
+        assert (await cluster.reaches(long, "TERMINATED")).result == "UNDEFINED"
+        assert not list((tmp_path / "scratch").glob("*"))
+        assert manager.kinds["POST /session"] == 2
+        assert manager.kinds["DELETE /session/{session}"] == 1
+        questions = sum(n for kind, n in manager.kinds.items() if kind == "POST /admin/gql compute_session")
+        assert manager.kinds.total() == questions + 3

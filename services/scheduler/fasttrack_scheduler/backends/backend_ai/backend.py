@@ -221,6 +221,7 @@ class BackendAI:
         """What was made, unless another scheduler had made one of that name, which was over by then: names of ended
         sessions are free. The wrapper lets only one of them run, and the first is the one that everybody sees.
         """
+        self._doubts.note_made(name, time.monotonic())
         first = await self._sessions.find(name)
         if first is None:
             return Observation(name, session_id, SessionStatus.QUEUED, facts={"isolation": "container"})

@@ -5,6 +5,7 @@ Asked when it is needed and kept for a while, so that a burst of sessions asks o
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -49,19 +50,21 @@ class Agent:
 
 
 class _Kept(Generic[T]):
-    """Something that is asked for at most once in a while, for each key."""
+    """Something that is asked for at most once in a while for each key, also when many want it at once."""
 
     def __init__(self, ask: Callable[[str], Awaitable[T]]) -> None:
         self._ask = ask
         self._known: dict[str, tuple[float, T]] = {}
+        self._asking = asyncio.Lock()
 
     async def get(self, key: str, kept: float = KEPT) -> T:
-        known = self._known.get(key)
-        if known is not None and time.monotonic() < known[0] + kept:
-            return known[1]
-        found = await self._ask(key)
-        self._known[key] = time.monotonic(), found
-        return found
+        async with self._asking:
+            known = self._known.get(key)
+            if known is not None and time.monotonic() < known[0] + kept:
+                return known[1]
+            found = await self._ask(key)
+            self._known[key] = time.monotonic(), found
+            return found
 
 
 class Catalogue:

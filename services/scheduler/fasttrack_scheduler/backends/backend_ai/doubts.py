@@ -16,9 +16,11 @@ _SETTLES = 3.0
 """Seconds that a session with its result set may stay RUNNING: the ordinary way takes a fraction of one."""
 _YOUNG = 60.0
 """Seconds before a running session is looked at closer for the first time without a cause."""
-_AT_ONCE = 1
+_PAUSE = 2.0
+"""Seconds between two closer looks without a cause, however many sessions there are and however often they are listed:
+each may cost a request, and there must be none per session."""
 _AFTER_AN_OUTAGE = 8
-"""Closer looks of one turn: each may cost a request, and there must be none per session."""
+"""Closer looks of one turn with a cause."""
 
 
 class Doubts:
@@ -31,10 +33,15 @@ class Doubts:
         self._lost_agents: dict[str, float] = {}
         self._hurry: set[str] = set()
         self._born: float | None = None
+        self._looked = -_PAUSE
 
     def note_agents(self, lost: Collection[str], now: float) -> None:
         """Which agents do not answer their manager at the moment."""
         self._lost_agents = {agent: self._lost_agents.get(agent, now) for agent in lost}
+
+    def note_made(self, name: str, now: float) -> None:
+        """Take one that this process asked for: it hears of it from the beginning."""
+        self._running.setdefault(name, now)
 
     def note_outage(self) -> None:
         """The manager was away: whatever was running may have ended unseen."""
@@ -69,7 +76,9 @@ class Doubts:
         self._running |= seen
         hurried = [name for name in running if name in self._hurry][:_AFTER_AN_OUTAGE]
         others = sorted((n for n in running if now - seen[n] >= _YOUNG and n not in hurried), key=lambda n: seen[n])
-        chosen = hurried or others[:_AT_ONCE]
+        chosen = hurried or (others[:1] if now - self._looked >= _PAUSE else [])
+        if chosen:
+            self._looked = now
         for name in chosen:
             self._hurry.discard(name)
             self._running[name] = now
