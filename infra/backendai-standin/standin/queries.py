@@ -42,7 +42,7 @@ type Policy { name: String default_for_unspecified: String total_resource_slots:
   allowed_vfolder_hosts: JSONString }
 type Routing { routing_id: UUID session: UUID status: String traffic_ratio: Float error_data: JSONString HEALTH }
 type Endpoint { endpoint_id: UUID name: String desired_session_count: Int lifecycle_stage: String status: String
-  url: String tag: String retries: Int created_at: DateTime routings: [Routing] }
+  url: String tag: String resource_group: String retries: Int created_at: DateTime environ: JSONString routings: [Routing] }
 type EndpointList { items: [Endpoint] total_count: Int }
 type Group { id: UUID name: String domain_name: String is_active: Boolean OF_GROUPS }
 type ROOT {

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from .bodies import object_of, schema_violation
+from .catalogue import IMAGES, image_row
 from .creation import session_of
 from .ledger import Session
 from .manager import Manager
@@ -21,6 +22,7 @@ from .problems import Problem
 
 _NAME = re.compile(r"\w[\w-]{2,22}\w\Z")
 MOST_RETRIES = 5
+VARIANT = str(uuid5(NAMESPACE_URL, "custom"))
 
 
 @dataclass
@@ -145,11 +147,50 @@ class Services:
         return JSONResponse({"current_route_count": before, "target_count": wanted})
 
     async def update(self, request: Request, key: str) -> Response:
-        """`PUT /v2/deployments/{id}`: only of the way of updating anything is kept."""
+        """`PUT /v2/deployments/{id}`."""
         service = self._find(request, key)
         given = await object_of(request)
         service.strategy = given.get("default_deployment_strategy") or service.strategy
+        service.replicas = int(given.get("replica_count", service.replicas))
+        service.is_public = bool(given.get("open_to_public", service.is_public))
+        if "tags" in given:
+            service.tag = ",".join(given["tags"] or [])
         return JSONResponse({"deployment": {"id": service.id}})
+
+    async def revise(self, request: Request, key: str) -> Response:
+        """`POST /v2/deployments/{id}/revisions`: all at once, and not in steps as a manager does it."""
+        service = self._find(request, key)
+        given = await object_of(request)
+        runtime, model = given["model_runtime_config"], given["model_mount_config"]
+        if runtime["runtime_variant_id"] != VARIANT:
+            raise Problem(404, "entity-not-found", title="No such runtime variant.")
+        extra = {
+            mount["vfolder_id"]: {**mount, "permission": mount.get("mount_perm")}
+            for mount in given.get("extra_mounts") or ()
+        }
+        config = {
+            "model": model["vfolder_id"],
+            "model_mount_destination": model["mount_destination"],
+            "resources": {
+                e["resource_type"]: e["quantity"] for e in given["resource_config"]["resource_slots"]["entries"]
+            },
+            "environ": {e["name"]: e["value"] for e in runtime["environ"]["entries"]},
+            "scaling_group": service.asked["config"]["scaling_group"],
+            "extra_mounts": extra,
+        }
+        image = next(name for name in IMAGES if image_row(name)["id"] == given["image"]["id"])
+        before, wanted = service.asked, service.replicas
+        service.replicas = 0
+        await self._shrink(service)
+        service.replicas = wanted
+        service.asked = _session_body({**before, "image": image}, config)
+        self._fill(service)
+        return JSONResponse({"revision": {"id": str(uuid4())}}, 201)
+
+    async def variants(self, request: Request, key: str) -> Response:
+        """`POST /v2/runtime-variants/search`: there is `custom` alone."""
+        wanted = ((await object_of(request)).get("filter") or {}).get("name", {}).get("equals", "custom")
+        return JSONResponse({"items": [{"id": VARIANT, "name": "custom"}] if wanted == "custom" else []})
 
     async def errors(self, request: Request, key: str) -> Response:
         found = self._find(request, key).errors()
@@ -178,6 +219,7 @@ class Services:
 
     async def _shrink(self, service: Service) -> None:
         for session in service.living[service.replicas :]:
+            service.cleared.add(session.id)
             await self._manager.lives.end(session, forced=True)
 
     def _count(self, service: Service) -> dict[str, int]:
@@ -222,6 +264,8 @@ class Services:
             "status": stage.upper() if service.is_going else health,
             "url": _address(service),
             "tag": service.tag,
+            "resource_group": service.asked["config"]["scaling_group"],
+            "environ": json.dumps(service.asked["config"]["environ"]),
             "retries": service.retries,
             "created_at": service.made_at.isoformat(),
             "routings": [self._route(service, i, s) for i, s in service.routes.items() if not service.is_going],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from fasttrack.errors import InvalidRun
 from fasttrack.ids import JobId, ProjectId, parse_session_name
 from fasttrack.settings import Settings
 from fasttrack_scheduler.backends.backend_ai.backend import BackendAI
+from fasttrack_scheduler.backends.base import SessionStatus
 from standin.catalogue import IMAGES
 from standin.services import Service
 from tests.engine import Engine
@@ -97,13 +99,25 @@ def command(name: str, text: str = "true", needs: str = "") -> dict[str, Any]:
     }
 
 
+@asynccontextmanager
+async def a_place(release: str, root: Path, engine: Engine) -> AsyncIterator[Place]:
+    async with serving(release, root / "cluster") as (manager, address):
+        made = Place(release, manager, address, engine)
+        await made.call("POST", "/folders", {"name": "weights", "usage_mode": "model"})
+        yield made
+
+
 @pytest.fixture(params=GENERATIONS)
 async def place(
     request: pytest.FixtureRequest, tmp_path: Path, database: Database, project: ProjectId, settings: Settings
 ) -> AsyncIterator[Place]:
-    async with serving(request.param, tmp_path / "cluster") as (manager, address):
-        made = Place(request.param, manager, address, Engine(database, project, settings, None))
-        await made.call("POST", "/folders", {"name": "weights", "usage_mode": "model"})
+    async with a_place(request.param, tmp_path, Engine(database, project, settings, None)) as made:
+        yield made
+
+
+@pytest.fixture
+async def new_place(tmp_path: Path, database: Database, project: ProjectId, settings: Settings) -> AsyncIterator[Place]:
+    async with a_place(NEW, tmp_path, Engine(database, project, settings, None)) as made:
         yield made
 
 
@@ -138,38 +152,38 @@ async def test_an_ephemeral_service_serves_until_its_job_is_over(place: Place) -
 
 
 async def test_an_ephemeral_service_ends_though_the_scheduler_was_killed_and_another_task_failed(
-    place: Place,
+    new_place: Place,
 ) -> None:
-    job = await place.submit(serve(ephemeral=True), command("use", "exit 3", needs="serve"))
-    slow = place.engine.settings
-    place.engine.settings = slow.model_copy(update={"sweep_interval": timedelta(hours=1)})
-    async with place.engine.scheduling(place.backend()):
-        assert await place.engine.ended(job) is JobState.FAILED
-    assert len(place.living()) == 1, "nobody has swept"
-    place.engine.settings = slow
-    async with place.engine.scheduling(place.backend()):
-        await eventually(lambda: place.living() == [])
+    job = await new_place.submit(serve(ephemeral=True), command("use", "exit 3", needs="serve"))
+    slow = new_place.engine.settings
+    new_place.engine.settings = slow.model_copy(update={"sweep_interval": timedelta(hours=1)})
+    async with new_place.engine.scheduling(new_place.backend()):
+        assert await new_place.engine.ended(job) is JobState.FAILED
+    assert len(new_place.living()) == 1, "nobody has swept"
+    new_place.engine.settings = slow
+    async with new_place.engine.scheduling(new_place.backend()):
+        await eventually(lambda: new_place.living() == [])
 
 
-async def test_two_jobs_of_a_pipeline_have_ephemeral_services_side_by_side(place: Place) -> None:
+async def test_two_jobs_of_a_pipeline_have_ephemeral_services_side_by_side(new_place: Place) -> None:
     use = command("use", "while [ ! -e /pipeline/vfroot/asked ]; do sleep 0.05; done", needs="serve")
-    jobs = [await place.submit(serve(ephemeral=True), use) for _ in range(2)]
-    async with place.engine.scheduling(place.backend()):
+    jobs = [await new_place.submit(serve(ephemeral=True), use) for _ in range(2)]
+    async with new_place.engine.scheduling(new_place.backend()):
         for job in jobs:
-            await place.engine.reached(job, "use", InstanceState.RUNNING)
-        assert len(set(place.living())) == 2
+            await new_place.engine.reached(job, "use", InstanceState.RUNNING)
+        assert len(set(new_place.living())) == 2
         for job in jobs:
-            await place.engine.cancel(job)
-        await eventually(lambda: place.living() == [])
+            await new_place.engine.cancel(job)
+        await eventually(lambda: new_place.living() == [])
 
 
-async def test_a_service_that_is_never_healthy_fails_with_what_is_known_and_is_ended(place: Place) -> None:
-    place.manager.faults.plan({"kind": "never_healthy"})
-    job = await place.submit(serve(timeout="1s"))
-    async with place.engine.scheduling(place.backend()):
-        assert await place.engine.ended(job) is JobState.FAILED
-        assert place.living() == []
-    assert await place.attempts(job) == [
+async def test_a_service_that_is_never_healthy_fails_with_what_is_known_and_is_ended(new_place: Place) -> None:
+    new_place.manager.faults.plan({"kind": "never_healthy"})
+    job = await new_place.submit(serve(timeout="1s"))
+    async with new_place.engine.scheduling(new_place.backend()):
+        assert await new_place.engine.ended(job) is JobState.FAILED
+        assert new_place.living() == []
+    assert await new_place.attempts(job) == [
         ("timeout", "did not serve for longer than its time-out of 1 s: 0 of 1 replicas answer")
     ]
 
@@ -194,14 +208,14 @@ async def test_a_service_that_the_cluster_gave_up_fails_at_once_in_its_words(pla
     ]
 
 
-async def test_a_cancel_while_it_deploys_ends_the_service(place: Place) -> None:
-    place.manager.faults.plan({"kind": "never_healthy"})
-    job = await place.submit(serve())
-    async with place.engine.scheduling(place.backend()):
-        await place.engine.reached(job, "serve", InstanceState.RUNNING)
-        await place.engine.cancel(job)
-        assert await place.engine.ended(job) is JobState.CANCELLED
-    assert place.living() == []
+async def test_a_cancel_while_it_deploys_ends_the_service(new_place: Place) -> None:
+    new_place.manager.faults.plan({"kind": "never_healthy"})
+    job = await new_place.submit(serve())
+    async with new_place.engine.scheduling(new_place.backend()):
+        await new_place.engine.reached(job, "serve", InstanceState.RUNNING)
+        await new_place.engine.cancel(job)
+        assert await new_place.engine.ended(job) is JobState.CANCELLED
+    assert new_place.living() == []
 
 
 @pytest.mark.parametrize("kind", ["lost_after", "lost_before"])
@@ -216,26 +230,122 @@ async def test_a_lost_answer_makes_one_service(place: Place, kind: str) -> None:
     assert len(await place.attempts(job)) == 1
 
 
-async def test_a_scheduler_that_takes_over_adopts_what_was_made(place: Place) -> None:
-    place.manager.faults.plan({"kind": "never_healthy"})
-    job = await place.submit(serve())
-    async with place.engine.scheduling(place.backend()):
-        await place.engine.reached(job, "serve", InstanceState.RUNNING)
-    place.manager.faults.clear()
-    [service] = place.services()
+async def test_a_scheduler_that_takes_over_adopts_what_was_made(new_place: Place) -> None:
+    new_place.manager.faults.plan({"kind": "never_healthy"})
+    job = await new_place.submit(serve())
+    async with new_place.engine.scheduling(new_place.backend()):
+        await new_place.engine.reached(job, "serve", InstanceState.RUNNING)
+    new_place.manager.faults.clear()
+    [service] = new_place.services()
     service.is_healthy = True
+    async with new_place.engine.scheduling(new_place.backend()):
+        assert await new_place.engine.ended(job) is JobState.SUCCEEDED
+    assert len(new_place.services()) == 1
+
+
+def served(text: str, **service: Any) -> dict[str, Any]:
+    task = serve(**service)
+    task["environment"]["envs"] = {"MODE": text}
+    return task
+
+
+async def test_the_next_job_updates_the_service_that_stays_or_replaces_it_on_old_managers(place: Place) -> None:
     async with place.engine.scheduling(place.backend()):
-        assert await place.engine.ended(job) is JobState.SUCCEEDED
+        for mode, replicas in (("slow", 1), ("fast", 2)):
+            job = await place.submit(served(mode, replicas=replicas, max_surge=replicas))
+            assert await place.engine.ended(job) is JobState.SUCCEEDED
+    *replaced, service = place.services()
+    assert [other.stage for other in replaced] == ([] if place.release == NEW else ["destroyed"])
+    assert (service.stage, service.replicas) == ("ready", 2)
+    modes = {s.environ["MODE"] for s in place.manager.ledger.sessions.values() if not s.is_over}
+    assert modes == {"fast"}
+    if place.release == NEW:
+        assert service.strategy["rolling_update"]["max_surge"] == {"count": 2}
+
+
+async def test_services_of_one_name_in_two_groups_are_apart_or_refused_on_old_managers(place: Place) -> None:
+    there, here = serve("there"), serve("here", needs="there")
+    there["environment"]["scaling-group"] = "npu"
+    job = await place.submit(there, here)
+    async with place.engine.scheduling(place.backend()):
+        state = await place.engine.ended(job)
+    if place.release == NEW:
+        assert (state, place.living()) == (JobState.SUCCEEDED, ["answers", "answers"])
+    else:
+        assert (state, place.living()) == (JobState.FAILED, ["answers"])
+        [reason] = [reason for failure, reason in await place.attempts(job) if failure == "refused"]
+        assert reason.startswith("the pipeline has a service 'answers' in the resource group 'npu' already")
+
+
+async def test_a_cancelled_update_leaves_the_service_and_the_next_job_updates_it_again(new_place: Place) -> None:
+    place = new_place
+    async with place.engine.scheduling(place.backend()):
+        first = await place.submit(served("first"))
+        assert await place.engine.ended(first) is JobState.SUCCEEDED
+        place.manager.faults.plan({"kind": "never_healthy"})
+        second = await place.submit(served("second"))
+        await place.engine.reached(second, "serve", InstanceState.RUNNING)
+        await place.engine.cancel(second)
+        assert await place.engine.ended(second) is JobState.CANCELLED
+        assert place.living() == ["answers"]
+        place.manager.faults.clear()
+        third = await place.submit(served("third"))
+        assert await place.engine.ended(third) is JobState.SUCCEEDED
     assert len(place.services()) == 1
 
 
-async def test_the_next_job_replaces_the_service_that_stays(place: Place) -> None:
+async def test_an_update_that_the_cluster_takes_back_is_a_failure(new_place: Place) -> None:
+    place = new_place
     async with place.engine.scheduling(place.backend()):
-        for replicas in (1, 2):
-            job = await place.submit(serve(replicas=replicas))
-            assert await place.engine.ended(job) is JobState.SUCCEEDED
-    first, second = place.services()
-    assert (first.stage, second.stage, second.replicas) == ("destroyed", "ready", 2)
+        assert await place.engine.ended(await place.submit(served("first"))) is JobState.SUCCEEDED
+        [service] = place.services()
+        before = service.asked
+        place.manager.faults.plan({"kind": "never_healthy"})
+        job = await place.submit(served("second"))
+        await place.engine.reached(job, "serve", InstanceState.RUNNING)
+        service.asked, service.is_healthy = before, True
+        assert await place.engine.ended(job) is JobState.FAILED
+    reason = "the cluster could not update the service answers, and went back to what served before"
+    assert await place.attempts(job) == [("user", reason)]
+    assert place.living() == ["answers"]
+
+
+async def test_a_job_waits_while_another_waits_for_the_service_of_that_name(new_place: Place) -> None:
+    place = new_place
+    place.manager.faults.plan({"kind": "never_healthy"})
+    backend = place.backend()
+    backend.fence = timedelta(seconds=1)
+    async with place.engine.scheduling(backend):
+        first = await place.submit(serve())
+        await place.engine.reached(first, "serve", InstanceState.RUNNING)
+        second = await place.submit(serve())
+        await place.engine.reached(second, "serve", InstanceState.STARTING)
+        place.manager.faults.clear()
+        place.services()[0].is_healthy = True
+        assert await place.engine.ended(first) is JobState.SUCCEEDED
+        assert await place.engine.ended(second) is JobState.SUCCEEDED
+    assert len(place.services()) == 1
+
+
+async def test_a_service_that_is_ended_on_the_cluster_is_told_of(place: Place) -> None:
+    place.manager.faults.plan({"kind": "never_healthy"})
+    job = await place.submit(serve())
+    backend = place.backend()
+    async with place.engine.scheduling(backend):
+        await place.engine.reached(job, "serve", InstanceState.RUNNING)
+        [service] = place.services()
+        service.is_going = True
+
+        async def seen_going(service: Service = service) -> bool:
+            return (await backend.observe([service.tag.partition(":")[0]]))[0].status is SessionStatus.STOPPING
+
+        await eventually(seen_going)
+        for session in service.living:
+            await place.manager.lives.end(session, forced=True)
+        assert await place.engine.ended(job) is JobState.FAILED
+    [(failure, reason)] = await place.attempts(job)
+    assert failure == ("user" if place.release == NEW else "cancelled")
+    assert reason.startswith("the service answers was ended on the cluster: 0 of 1 replicas answer")
 
 
 async def test_a_name_that_is_somebody_elses_is_said_and_their_service_is_left_alone(place: Place) -> None:
@@ -259,12 +369,12 @@ async def test_a_name_that_is_somebody_elses_is_said_and_their_service_is_left_a
     assert place.living() == ["answers"]
 
 
-async def test_a_group_without_an_app_proxy_is_said_in_a_sentence(place: Place) -> None:
-    place.manager.faults.plan({"kind": "no_app_proxy"})
-    job = await place.submit(serve())
-    async with place.engine.scheduling(place.backend()):
-        assert await place.engine.ended(job) is JobState.FAILED
-    [(failure, reason)] = await place.attempts(job)
+async def test_a_group_without_an_app_proxy_is_said_in_a_sentence(new_place: Place) -> None:
+    new_place.manager.faults.plan({"kind": "no_app_proxy"})
+    job = await new_place.submit(serve())
+    async with new_place.engine.scheduling(new_place.backend()):
+        assert await new_place.engine.ended(job) is JobState.FAILED
+    [(failure, reason)] = await new_place.attempts(job)
     assert failure == "refused"
     assert reason == (
         "the resource group 'default' (`environment.scaling-group`) is not set up for model services (the cluster says: "
@@ -282,15 +392,15 @@ async def test_a_group_without_an_app_proxy_is_said_in_a_sentence(place: Place) 
     ],
 )
 async def test_what_cannot_be_served_is_said_with_its_field_and_nothing_is_made(
-    place: Place, change: dict[str, Any], said: str
+    new_place: Place, change: dict[str, Any], said: str
 ) -> None:
-    job = await place.submit(serve(**change))
-    async with place.engine.scheduling(place.backend()):
-        assert await place.engine.ended(job) is JobState.FAILED
-    [(failure, reason)] = await place.attempts(job)
+    job = await new_place.submit(serve(**change))
+    async with new_place.engine.scheduling(new_place.backend()):
+        assert await new_place.engine.ended(job) is JobState.FAILED
+    [(failure, reason)] = await new_place.attempts(job)
     assert failure == "refused"
     assert said in reason
-    assert place.services() == []
+    assert new_place.services() == []
 
 
 async def test_variables_reach_a_service_and_a_line_break_is_refused(place: Place) -> None:
@@ -325,6 +435,6 @@ async def test_rolling_update_values_and_the_pipelines_folder_reach_new_managers
     assert targets["/pipeline/vfroot"] is True
 
 
-async def test_a_service_is_refused_before_anything_runs_where_none_can_be(place: Place) -> None:
+async def test_a_service_is_refused_before_anything_runs_where_none_can_be(new_place: Place) -> None:
     with pytest.raises(InvalidRun, match=r"this session backend cannot run serve \(service\)"):
-        await place.engine.submit(yaml.safe_dump({"name": "demo", "tasks": [serve()]}))
+        await new_place.engine.submit(yaml.safe_dump({"name": "demo", "tasks": [serve()]}))

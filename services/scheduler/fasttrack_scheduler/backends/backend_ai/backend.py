@@ -235,12 +235,13 @@ class BackendAI:
                 f"it serves the model folder {service.model or ''!r} (`service.model`), which is not there or not for this "
                 "key; make one of usage `model` on the cluster, or name another"
             )
-        await self._check(spec)
+        image = await self._check(spec)
         mounts = service_mounts_of(spec.workspace, has_vfroot=generation.has_deployments)
         ids = await self._ready(spec, mounts)
         if generation.has_runtime_variants:  # 26.4.4 and later take a name for any folder of that name, whoever's it is
             service = replace(service, model=str(model))
-        return await self._serving.create(spec, service, [(mount, ids[mount.folder]) for mount in mounts])
+        pairs = [(mount, ids[mount.folder]) for mount in mounts]
+        return await self._serving.create(spec, service, pairs, image=image)
 
     async def _made(self, name: str, session_id: str) -> Observation:
         """What was made, unless another scheduler had made one of that name, which was over by then: names of ended

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,9 @@ MODEL_TARGET = "/models"
 """Where managers mount the model folder unless they are told."""
 _NAME = re.compile(r"\w[\w-]{2,22}\w", re.ASCII)
 _KEPT, _DIGEST = 13, 10
+_UPDATE = "u"
+SESSION_VARIABLE = "FASTTRACK_SESSION"
+"""Tells which attempt made what serves now."""
 _DEFINITIONS = frozenset({"", "model-definition.yaml", "model-definition.yml"})
 
 
@@ -47,20 +51,32 @@ def ends_with_its_job(name: str, session: str) -> bool:
     return name.endswith(f"-{_digest(session)}")
 
 
-def tag_of(session: str, pipeline: PipelineId) -> str:
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """What a service carries of ours."""
+
+    session: str = ""
+    """Whose attempt it is; empty: nobody's any more, or not ours at all."""
+    pipeline: PipelineId | None = None
+    is_update: bool = False
+    """Whether it served before that session asked for it."""
+
+    @classmethod
+    def read(cls, tag: str) -> Tag:
+        """From what a manager keeps."""
+        session, _, rest = tag.partition(":")
+        text, _, mark = rest.partition(":")
+        if len(text) != 26 or (session and parse_session_name(session) is None):
+            return cls()
+        try:
+            return cls(session, PipelineId(UUID(bytes=base64.b32decode(text.upper() + "======"))), mark == _UPDATE)
+        except ValueError:
+            return cls()
+
+
+def tag_of(session: str, pipeline: PipelineId, *, is_update: bool = False) -> str:
     """What the service carries: at most 64 characters, which is what managers keep."""
-    return f"{session}:{_text(pipeline.bytes)}"
-
-
-def read_tag(tag: str) -> tuple[str, PipelineId] | None:
-    """The session's name and the pipeline of a service of ours; `None`: it is not ours."""
-    session, _, text = tag.partition(":")
-    if parse_session_name(session) is None or len(text) != 26:
-        return None
-    try:
-        return session, PipelineId(UUID(bytes=base64.b32decode(text.upper() + "======")))
-    except ValueError:
-        return None
+    return f"{session}:{_text(pipeline.bytes)}" + (f":{_UPDATE}" if is_update else "")
 
 
 def body_of(
@@ -78,7 +94,7 @@ def body_of(
         "modelMountDestination": service.model_mount_destination or MODEL_TARGET,
         "scalingGroup": spec.resource_group,
         "resources": {slot: amount_of(slot, spec) for slot in spec.slots},
-        "environ": _environment(spec, mounts, generation),
+        "environ": environment_of(spec, mounts, generation),
     }
     if spec.shmem:
         config["resource_opts"] = {"shmem": str(spec.shmem)}
@@ -134,11 +150,11 @@ def _mount(mount: Mounted) -> dict[str, str]:
     )
 
 
-def _environment(
+def environment_of(
     spec: SessionSpec, mounts: Sequence[tuple[Mounted, UUID]], generation: Generation
 ) -> Mapping[str, str]:
     """Its variables. No text of ours runs in a service that could set what a manager cannot pass on."""
-    found = dict(spec.envs)
+    found = {**spec.envs, SESSION_VARIABLE: spec.name}
     if any(mount.target == VFROOT for mount, _ in mounts):
         found |= {"PIPELINE_VFROOT": VFROOT, "FASTTRACK_VFROOT": VFROOT}
     for name, value in found.items():

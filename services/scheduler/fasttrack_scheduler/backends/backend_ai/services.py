@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -17,17 +16,13 @@ import orjson
 from fasttrack.backend_ai.answers import Away
 from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.backend_ai.gathering import Gathering
-from fasttrack.ids import PipelineId
 
 from ..base import Observation, SessionStatus
-from .service_requests import ends_with_its_job, read_tag
+from .service_requests import Tag, ends_with_its_job
 
 PAGE = 100
 _MOST_PAGES = 100
-_FIELDS = (
-    "endpoint_id name tag desired_session_count lifecycle_stage retries url created_at "
-    "routings {{ status error_data {health} }}"
-)
+_FIELDS = "endpoint_id name tag resource_group desired_session_count lifecycle_stage retries url routings {{ status error_data {health} }}"
 _LIST = """query($limit: Int!, $offset: Int!, $filter: String) {
   endpoint_list(limit: $limit, offset: $offset, filter: $filter) { total_count items { FIELDS } } }"""
 _LIVING = 'lifecycle_stage != "destroyed"'
@@ -43,9 +38,8 @@ class Service:
 
     id: str
     name: str
-    session: str
-    """The name of the session it stands for; empty: it is not ours."""
-    pipeline: PipelineId | None
+    group: str
+    tag: Tag
     stage: str
     replicas: int
     """How many are wanted."""
@@ -55,19 +49,17 @@ class Service:
     error: str
     """The last that the manager tells of a replica that did not come up."""
     url: str
-    created_at: datetime | None
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Service:
         """From an item of GraphQL."""
         routes = [route for route in record.get("routings") or () if route]
         errors = [text for route in routes if (text := _error(route.get("error_data")))]
-        session, pipeline = read_tag(str(record.get("tag") or "")) or ("", None)
         return cls(
             id=str(record["endpoint_id"]),
             name=str(record["name"]),
-            session=session,
-            pipeline=pipeline,
+            group=str(record.get("resource_group") or ""),
+            tag=Tag.read(str(record.get("tag") or "")),
             # 23.09 says CREATED, 26 says it with the name of its own type in front.
             stage=str(record.get("lifecycle_stage") or "").rpartition(".")[2].upper(),
             replicas=int(record.get("desired_session_count") or 0),
@@ -75,8 +67,12 @@ class Service:
             retries=int(record.get("retries") or 0),
             error=errors[-1] if errors else "",
             url=str(record.get("url") or ""),
-            created_at=_time(record.get("created_at")),
         )
+
+    @property
+    def session(self) -> str:
+        """The name of the session it stands for; empty: of none."""
+        return self.tag.session
 
     @property
     def is_going(self) -> bool:
@@ -114,7 +110,6 @@ class Service:
             status=status,
             reason=reason,
             exit_code=0 if status is SessionStatus.SUCCEEDED else None,
-            started_at=self.created_at,
             facts=facts,
         )
 
@@ -176,11 +171,3 @@ def _error(told: Any) -> str:
     if not isinstance(errors, Sequence) or not errors or not isinstance(errors[-1], Mapping):
         return ""
     return str(errors[-1].get("repr") or errors[-1].get("name") or "")[:300]
-
-
-def _time(text: Any) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return at if at.tzinfo else None

@@ -8,31 +8,34 @@ it under its name.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
 
 from fasttrack.backend_ai.answers import AlreadyExists, Missing, NotServing, Unknown
 from fasttrack.backend_ai.gateway import Gateway
+from fasttrack.backend_ai.generation import Generation
 from fasttrack.domain.pipeline import Service as Asked
 from fasttrack.domain.states import FailureClass
 
 from ..base import Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
 from .mounting import Mounted
-from .service_requests import body_of, strategy_of
+from .service_requests import Tag, body_of, strategy_of
+from .service_updates import let_go, serves_what_was_asked, update
 from .services import Service, Services
 
 log = structlog.get_logger()
 
 _MOST = 20_000
 _AGAIN, _TRIES = 0.25, 20
-_SETTLES = timedelta(minutes=30)
-"""A service of that name that does not serve yet is waited for so long: another job has asked for it."""
+_WANTED = 30.0
+"""Seconds for which a service that was asked about counts as waited for: all that are open are asked about time and again."""
 _SLOWEST = 60.0
 
 
@@ -46,12 +49,15 @@ class Serving:
         self._services = Services(gateway)
         self._ends: OrderedDict[str, Observation] = OrderedDict()
         self._ending: OrderedDict[str, Observation] = OrderedDict()
+        self._wanted: dict[str, float] = {}
 
     async def close(self) -> None:
         """Stop asking."""
         await self._services.close()
 
-    async def create(self, spec: SessionSpec, asked: Asked, mounts: Sequence[tuple[Mounted, UUID]]) -> Observation:
+    async def create(
+        self, spec: SessionSpec, asked: Asked, mounts: Sequence[tuple[Mounted, UUID]], *, image: UUID
+    ) -> Observation:
         """Start the service of this session, or return the one that it has already. `mounts` are what it sees besides its
         model folder.
 
@@ -65,7 +71,14 @@ class Serving:
         if (known := _of(there, spec.name)) is not None:
             return await self._observe(known)
         for other in [service for service in there if service.name == body["name"]]:
-            await self._make_room(other, spec)
+            if not self._is_in_the_way(other, spec, generation):
+                continue
+            if generation.has_deployments and not other.is_going and not spec.command.strip():
+                await update(self._gateway, other, spec, asked, mounts, image=image, generation=generation)
+                self._want(spec.name, True)
+                return replace(other, tag=Tag(spec.name, other.tag.pipeline), stage="DEPLOYING").observation()
+            await self._make_room(other)
+        self._want(spec.name, True)
         made = await self._send(spec, body)
         if generation.has_deployments and not asked.ephemeral:
             await self._gateway.call("PUT", f"/v2/deployments/{made.id}", body=strategy_of(asked))
@@ -89,6 +102,7 @@ class Serving:
                 seen.append(await self._observe(service))
                 await self._end_doubles(there, service)
             elif (end := self._ending.pop(name, None)) is not None:
+                self._want(name, False)
                 seen.append(_keep(self._ends, name, replace(end, ended_at=datetime.now(UTC))))
         return seen
 
@@ -103,9 +117,11 @@ class Serving:
     async def terminate(self, name: str) -> None:
         """End the service of this session, if there is one and it is not over."""
         for service in await self._services.living():
-            if service.session == name and not service.is_going:
-                _keep(self._ending, name, _ended(service, SessionStatus.CANCELLED, FailureClass.CANCELLED, ""))
-                await self._end(service)
+            if service.session != name or service.is_going:
+                continue
+            _keep(self._ending, name, _ended(service, SessionStatus.CANCELLED, FailureClass.CANCELLED, ""))
+            self._want(name, False)
+            await self._give_up(service)
 
     # -- making it ------------------------------------------------------------------------------------------------
 
@@ -132,12 +148,23 @@ class Serving:
             raise SessionBackendUnavailable("the cluster made a service and does not show it")
         return found
 
-    async def _make_room(self, other: Service, spec: SessionSpec) -> None:
-        """Let the name be free, which an earlier job of the pipeline gave to its service."""
-        if other.pipeline != spec.workspace.pipeline_id:
+    def _is_in_the_way(self, other: Service, spec: SessionSpec, generation: Generation) -> bool:
+        """Whether a service of the wanted name has to become what is asked for, or to go."""
+        if other.tag.pipeline != spec.workspace.pipeline_id:
             raise SessionRefused(_taken(other.name))
-        if not other.is_going and not other.serves and not other.is_given_up and not _is_old(other):
-            raise SessionBackendUnavailable(f"the service {other.name} of another job does not serve yet")
+        if other.group != spec.resource_group:
+            if generation.has_deployments:
+                return False
+            raise SessionRefused(
+                f"the pipeline has a service {other.name!r} in the resource group {other.group!r} already, and on this "
+                "cluster a name is one service's (`service.name`): choose another name, or end that one"
+            )
+        if time.monotonic() - self._wanted.get(other.session, -_WANTED) < _WANTED:
+            raise SessionBackendUnavailable(f"another job waits for the service {other.name} to serve")
+        return True
+
+    async def _make_room(self, other: Service) -> None:
+        """Let the name be free."""
         if not other.is_going:
             log.info("ending a service that a later job replaces", service=other.name, session=other.session)
             await self._end(other)
@@ -154,6 +181,12 @@ class Serving:
                 log.info("ending a service that was made a second time", session=kept.session)
                 await self._end(service)
 
+    async def _give_up(self, service: Service) -> None:
+        if service.tag.is_update and service.tag.pipeline is not None:
+            await let_go(self._gateway, service, service.tag.pipeline)
+        else:
+            await self._end(service)
+
     async def _end(self, service: Service) -> None:
         with suppress(Missing):
             await self._gateway.call("DELETE", f"/services/{service.id}", seconds=_SLOWEST)
@@ -161,15 +194,38 @@ class Serving:
     # -- what a record means --------------------------------------------------------------------------------------
 
     async def _observe(self, service: Service) -> Observation:
+        seen = await self._meaning(service)
+        self._want(service.session, not seen.status.is_terminal)
+        return seen
+
+    async def _meaning(self, service: Service) -> Observation:
         seen = service.observation()
         if seen.status is SessionStatus.SUCCEEDED:
+            if service.tag.is_update and not await serves_what_was_asked(self._gateway, service):
+                reason = f"the cluster could not update the service {service.name}, and went back to what served before"
+                return _keep(
+                    self._ends, service.session, _ended(service, SessionStatus.FAILED, FailureClass.USER, reason)
+                )
             return _keep(self._ends, service.session, replace(seen, ended_at=datetime.now(UTC)))
         if service.is_given_up:
             reason = f"the cluster gave the service {service.name} up: {service.words()}"
             _keep(self._ending, service.session, _ended(service, SessionStatus.FAILED, FailureClass.USER, reason))
-            await self._end(service)
+            await self._give_up(service)
             return replace(seen, status=SessionStatus.STOPPING, reason=reason)
+        if service.is_going and service.session not in self._ending:
+            # 26.9 ends one by itself whose first replicas never came up; before, only people do.
+            told = f"the service {service.name} was ended on the cluster: {service.words()}"
+            failed = _ended(service, SessionStatus.FAILED, FailureClass.USER, told)
+            if not (await self._gateway.generation()).has_deployments:
+                failed = _ended(service, SessionStatus.CANCELLED, FailureClass.CANCELLED, told)
+            _keep(self._ending, service.session, failed)
         return seen
+
+    def _want(self, session: str, is_open: bool) -> None:
+        if is_open:
+            self._wanted[session] = time.monotonic()
+        else:
+            self._wanted.pop(session, None)
 
 
 def _of(there: Sequence[Service], session: str) -> Service | None:
@@ -180,10 +236,6 @@ def _of(there: Sequence[Service], session: str) -> Service | None:
 def _ended(service: Service, status: SessionStatus, failure: FailureClass, reason: str) -> Observation:
     seen = service.observation()
     return replace(seen, status=status, failure=failure, reason=reason, exit_code=None)
-
-
-def _is_old(service: Service) -> bool:
-    return service.created_at is not None and datetime.now(UTC) - service.created_at > _SETTLES
 
 
 def _taken(name: str) -> str:
