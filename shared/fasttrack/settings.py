@@ -323,6 +323,11 @@ class Settings(BaseSettings):
         return self.database_url is None
 
     @property
+    def starts_services(self) -> bool:
+        """Whether tasks that start a model service can run on the session backend."""
+        return self.backend == "backend_ai"
+
+    @property
     def folders_dir(self) -> Path:
         """Where the local backend's mountable folders are."""
         return self.local_folders_dir or self.state_dir / "folders"

@@ -18,9 +18,9 @@ from standin.agents import Agent
 from standin.catalogue import IMAGES
 from tests.scheduler.backend_ai.real import RealCluster
 from tests.scheduler.backend_ai.recorded import GENERATIONS
-from tests.scheduler.backend_ai.standins import KEYPAIR, Manager, serving
+from tests.scheduler.backend_ai.standins import KEYPAIR, Manager, gateway_to, serving
 
-from .sites import PLACES, CommandSite, make_spec, numbers
+from .sites import PLACES, CommandSite, make_service, make_spec, numbers
 
 OLD, NEW = GENERATIONS
 
@@ -33,6 +33,7 @@ class ClusterTestSite(CommandSite):
     many = 20
     no_room = "no agent of the resource group has room for it"
     keeps_records = True
+    no_services = None
 
     def __init__(self, folder: Path, release: str) -> None:
         self.marks = folder / "marks"
@@ -47,11 +48,16 @@ class ClusterTestSite(CommandSite):
     async def backend(self, *, started: bool = True) -> BackendAI:
         if self._address is None:
             self.manager, self._address = await self._stack.enter_async_context(self._serving)
+            async with gateway_to(self._address) as gateway:
+                await gateway.call("POST", "/folders", body={"name": "weights", "usage_mode": "model"})
         made = BackendAI(Gateway(self._address, KEYPAIR), site=f"backend_ai:{self._address}")
         self._stack.push_async_callback(made.close)
         if started:
             await made.start()
         return made
+
+    def service(self) -> SessionSpec:
+        return make_service(IMAGES[0])
 
     def impossible(self) -> SessionSpec:
         return make_spec(image=IMAGES[0], slots={"cpu": Decimal(PLACES + 1)})
@@ -86,6 +92,7 @@ class RealTestSite(CommandSite):
     __test__ = False
     group = "npu"
     no_room = ""
+    no_services = "not set up for model services|which is not there"
     keeps_records = True
     patience = 180.0
     longest = 600

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Protocol
 
 from fasttrack.clock import SystemClock
-from fasttrack.domain.pipeline import ClusterMode
+from fasttrack.domain.pipeline import ClusterMode, Service
 from fasttrack.domain.usage import ANY_GROUP
-from fasttrack.ids import JobId, PipelineId, new_id
+from fasttrack.ids import InstanceId, JobId, PipelineId, new_id, session_name
 from fasttrack.settings import Settings
 from fasttrack_scheduler.backends.base import SessionBackend, SessionSpec, Workspace
 from fasttrack_scheduler.backends.local.backend import LocalBackend
@@ -55,6 +55,12 @@ def make_spec(
     )
 
 
+def make_service(image: str = "example/image:1") -> SessionSpec:
+    """A session that is a model service, which ends with its job."""
+    service = Service("answers", "weights", "", "", "custom", 1, False, True, 1, 0)
+    return make_spec("", name=session_name(InstanceId(new_id()), 1), image=image, service=service)
+
+
 WITHIN = 180.0 if "BACKENDAI_TEST_CLUSTER" in os.environ else 20.0
 """Seconds in which what has been asked for comes about: a real cluster starts a container in 2 to 20."""
 
@@ -74,6 +80,8 @@ class TestSite(Protocol):
     """What a session that waits for room is told."""
     keeps_records: bool = False
     """Whether the site keeps its own record of sessions that were forgotten."""
+    no_services: str | None = "this session backend starts no model services"
+    """How a model service is refused; `None`: it is not."""
     group: str
     """The resource group of its sessions."""
     patience: float
@@ -93,6 +101,9 @@ class TestSite(Protocol):
 
     def impossible(self) -> SessionSpec: ...
 
+    def service(self) -> SessionSpec:
+        """A model service that ends with its job."""
+
     def executions(self, name: str) -> int:
         """How often the command of this session was started."""
 
@@ -106,9 +117,13 @@ class TestSite(Protocol):
 class SmallSite:
     no_room = "2 of 2 are in use"
     keeps_records = False
+    no_services: str | None = "this session backend starts no model services"
     group = ANY_GROUP
     patience = 5.0
     many = 50
+
+    def service(self) -> SessionSpec:
+        return make_service()
 
 
 class CommandSite(SmallSite, ABC):

@@ -333,6 +333,29 @@ async def test_what_is_old_is_forgotten_without_a_start(site: TestSite, backend:
     assert (await second.forget_outputs([(spec.workspace.pipeline_id, spec.workspace.job_id)])).items == 1
 
 
+async def test_a_service_is_started_once_and_serves_until_it_is_ended_or_is_refused(
+    site: TestSite, backend: SessionBackend
+) -> None:
+    spec = site.service()
+    if site.no_services is not None:
+        with pytest.raises(SessionRefused, match=site.no_services):
+            await backend.create(spec)
+        assert await backend.find(spec.name) is None
+        return
+    first = await backend.create(spec)
+    assert (await (await site.backend()).create(spec)).session_id == first.session_id
+    seen = await wait_until_terminal(backend, spec.name, timeout=site.patience)
+    assert (seen.status, seen.session_id) == (SessionStatus.SUCCEEDED, first.session_id)
+
+    async def is_gone() -> bool:
+        return spec.name not in {other.name for other in await backend.live()}
+
+    assert not await is_gone(), "it serves on until its job is over"
+    await backend.terminate(spec.name, grace=timedelta(0))
+    await eventually(is_gone)
+    assert (await backend.find(spec.name)) == seen, "what it came to stays so"
+
+
 async def test_many_sessions_at_once(site: TestSite, backend: SessionBackend) -> None:
     specs = [site.ends(n % 3) for n in range(site.many)]
     await asyncio.gather(*(backend.create(spec) for spec in specs))

@@ -35,6 +35,7 @@ async def start_job(bench: Workbench, origin: FromFile | FromVersion, request: R
         overrides=request.overrides,
         priority=request.priority,
         idempotency_key=request.key,
+        may_serve=bench.settings.starts_services,
     )
     job_id = JobId(new_id())  # made before the first try: one whose commit was lost on the way back is recognised
 
@@ -103,7 +104,10 @@ async def rerun_job(
         if dry_run:
             return plan, None
         caller = await bench.caller(db)
-        submitted = await writes.rerun_job(db, caller, bench.project, plan, key=request.key, job_id=job_id)
+        may_serve = bench.settings.starts_services
+        submitted = await writes.rerun_job(
+            db, caller, bench.project, plan, key=request.key, job_id=job_id, may_serve=may_serve
+        )
         crash_point("rerun.before_commit")
         return plan, submitted
 

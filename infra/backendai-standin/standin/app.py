@@ -123,6 +123,9 @@ def make_app(manager: Manager) -> ASGIApp:
 
     if manager.generation.has_v2:
         routes += [
+            at("/v2/deployments/{service}", services.update, "PUT"),
+            at("/v2/deployments/{service}/revisions", services.revise, "POST"),
+            at("/v2/runtime-variants/search", services.variants, "POST"),
             at("/v2/sessions/enqueue", v2.enqueue, "POST"),
             at("/v2/sessions/terminate", v2.terminate, "POST"),
             at("/v2/sessions/{session}", v2.read, "GET"),

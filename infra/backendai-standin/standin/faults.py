@@ -22,10 +22,11 @@ KINDS = {
     "slow": "answered after `seconds`",
 }
 EVENT_KINDS = {"events_lost", "events_doubled", "events_reordered"}
-OTHERS = {"events_right", "skew", "never_healthy", "healthy"}
+OTHERS = {"events_right", "skew", "never_healthy", "healthy", "no_app_proxy"}
 """`skew`: the manager's clock is off by `seconds`, so that it takes no request of anybody whose clock is right.
 
-`never_healthy`: model services that are made or scaled from now on serve nothing; `healthy`: they do again.
+`never_healthy`: model services that are made or scaled from now on serve nothing; `healthy`: they do again. `no_app_proxy`:
+the cluster takes none.
 """
 _PROBLEMS = {401: "auth-failed", 429: "rate-limit-exceeded", 503: "server-frozen"}
 
@@ -65,6 +66,7 @@ class Faults:
         self.events_do: str = ""
         self.skew = 0.0
         self.never_healthy = False
+        self.no_app_proxy = False
         self._held: bytes | None = None
 
     def plan(self, given: dict[str, Any]) -> None:
@@ -75,6 +77,9 @@ class Faults:
             return
         if kind in ("never_healthy", "healthy"):
             self.never_healthy = kind == "never_healthy"
+            return
+        if kind == "no_app_proxy":
+            self.no_app_proxy = True
             return
         if kind == "skew":
             self.skew = float(given.get("seconds", 0.0))
@@ -87,7 +92,7 @@ class Faults:
         self.planned.clear()
         self.events_do = ""
         self.skew = 0.0
-        self.never_healthy = False
+        self.never_healthy = self.no_app_proxy = False
 
     def due(self, request: Request) -> Fault | None:
         """What befalls this request."""

@@ -40,8 +40,10 @@ type Image { id: ID name: String humanized_name: String tag: String registry: St
 type Policy { name: String default_for_unspecified: String total_resource_slots: JSONString
   max_concurrent_sessions: Int max_containers_per_session: Int max_session_lifetime: Int idle_timeout: Int
   allowed_vfolder_hosts: JSONString }
+type Routing { routing_id: UUID session: UUID status: String traffic_ratio: Float error_data: JSONString HEALTH }
 type Endpoint { endpoint_id: UUID name: String desired_session_count: Int lifecycle_stage: String status: String
-  url: String }
+  url: String tag: String resource_group: String retries: Int created_at: DateTime environ: JSONString routings: [Routing] }
+type EndpointList { items: [Endpoint] total_count: Int }
 type Group { id: UUID name: String domain_name: String is_active: Boolean OF_GROUPS }
 type ROOT {
   compute_session(id: UUID!): ComputeSession
@@ -52,10 +54,11 @@ type ROOT {
   image(reference: String!, architecture: String): Image
   keypair_resource_policy(name: String): Policy
   endpoint(endpoint_id: UUID!): Endpoint
+  endpoint_list(limit: Int!, offset: Int!, filter: String, order: String): EndpointList
   groups(domain_name: String, is_active: Boolean): [Group]
 }
 """
-_CONDITION = re.compile(r'\s*(\w+)\s*(==|like|in)\s*(\[[^\]]*\]|"(?:[^"\\]|\\.)*")\s*\Z')
+_CONDITION = re.compile(r'\s*(\w+)\s*(==|!=|like|in)\s*(\[[^\]]*\]|"(?:[^"\\]|\\.)*")\s*\Z')
 
 
 class Queries:
@@ -66,11 +69,13 @@ class Queries:
         self._schema = _make(
             _SCHEMA.replace("LOCAL_RANK", "local_rank: Int" if is_new else "")
             .replace("NEWER", "priority: Int requested_slots: JSONString vfolder_mounts: [String]" if is_new else "")
+            .replace("HEALTH", "health_status: String" if is_new else "")
             .replace("OF_GROUPS", "type: String" if is_new else "")
             .replace("ROOT", "Query" if is_new else "Queries")
             + ("" if is_new else "\nschema { query: Queries }")
         )
         self.endpoint: Callable[[str, str], dict[str, Any] | None] = lambda key, identifier: None
+        self.endpoints: Callable[[str], list[dict[str, Any]]] = lambda key: []
         self._is_new = is_new
         self._statuses = generation.statuses
         self._ledger = ledger
@@ -87,6 +92,7 @@ class Queries:
             "image": lambda info, reference, **_: image_row(reference) if reference in IMAGES else None,
             "keypair_resource_policy": self._policy.row(),
             "groups": [project_row()],
+            "endpoint_list": lambda info, **asked: self._endpoints(access_key, **asked),
             "endpoint": lambda info, endpoint_id: self.endpoint(access_key, str(endpoint_id)),
         }
         done = graphql_sync(
@@ -129,6 +135,15 @@ class Queries:
             found = [s for s in found if holds(s.name if name == "name" else self._row(s).get(name))]
         return {"total_count": len(found), "items": [self._row(s) for s in found[offset : offset + limit]]}
 
+    def _endpoints(
+        self, access_key: str, limit: int, offset: int, filter: str | None = None, **_: Any
+    ) -> dict[str, Any]:
+        rows = self.endpoints(access_key)
+        if filter and self._is_new:  # 23.09 takes a filter, and does nothing with it
+            conditions = [_condition(text) for text in filter.split("&")]
+            rows = [row for row in rows if all(holds(row.get(name)) for name, holds in conditions)]
+        return {"total_count": len(rows), "items": rows[offset : offset + limit]}
+
     def _summaries(self, limit: int, offset: int) -> dict[str, Any]:
         items = [
             {
@@ -158,7 +173,7 @@ def _condition(text: str) -> tuple[str, Callable[[Any], bool]]:
     if operator == "like":
         pattern = re.compile(re.escape(given).replace("%", ".*").replace("_", "."))
         return name, lambda value: pattern.fullmatch(str(value)) is not None
-    return name, lambda value: bool(value == given)
+    return name, lambda value: bool(value == given) is (operator == "==")
 
 
 def _make(text: str) -> GraphQLSchema:

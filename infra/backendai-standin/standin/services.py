@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from .bodies import object_of, schema_violation
+from .catalogue import IMAGES, image_row
 from .creation import session_of
 from .ledger import Session
 from .manager import Manager
@@ -19,6 +22,7 @@ from .problems import Problem
 
 _NAME = re.compile(r"\w[\w-]{2,22}\w\Z")
 MOST_RETRIES = 5
+VARIANT = str(uuid5(NAMESPACE_URL, "custom"))
 
 
 @dataclass
@@ -35,6 +39,9 @@ class Service:
     routes: dict[str, Session] = field(default_factory=dict)
     is_going: bool = False
     is_healthy: bool = True
+    made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    tag: str = ""
+    strategy: dict[str, Any] = field(default_factory=dict)
     cleared: set[str] = field(default_factory=set)
 
     @property
@@ -54,6 +61,12 @@ class Service:
             return "ready"
         return "deploying" if any(session.has_slots for session in self.living) else "pending"
 
+    @property
+    def retries(self) -> int:
+        """How often a session that did not start was tried again: here the first one was all."""
+        failed = [s for s in self.routes.values() if s.is_over and s.id not in self.cleared]
+        return MOST_RETRIES + 1 if failed and not self.is_going else 0
+
     def errors(self) -> list[dict[str, Any]]:
         """Of each session that ended, or serves nothing, what is known."""
         bad = [s for s in self.routes.values() if s.is_over or (s.status == "RUNNING" and not self.is_healthy)]
@@ -71,13 +84,19 @@ class Services:
         self._manager = manager
         self._all: dict[str, Service] = {}
         manager.queries.endpoint = self._row
+        manager.queries.endpoints = self._rows
 
     async def create(self, request: Request, key: str) -> Response:
         given = await object_of(request)
         name = str(given.get("name") or given.get("service_name") or "")
         if not _NAME.match(name):
             raise schema_violation("name", r"String should match pattern '^\w[\w-]{2,22}\w$'")
-        if any(s.name == name and s.owner == key and s.stage != "destroyed" for s in self._all.values()):
+        if self._manager.faults.no_app_proxy:
+            raise Problem(503, "service-unavailable", title="No coordinator configured for this resource group")
+        # 23.09 holds a name to be one service's, whoever's it is; 26 takes it any number of times.
+        if self._manager.generation.is_strict and any(
+            s.name == name and s.stage != "destroyed" for s in self._all.values()
+        ):
             raise Problem(400, "invalid-api-params", "Cannot create multiple services with same name")
         config = given.get("config") or {}
         replicas = int(given.get("replicas", given.get("desired_session_count", 1)))
@@ -86,6 +105,7 @@ class Services:
             raise Problem(400, "invalid-api-params", "Selected VFolder is not a model folder")
         is_public = bool(given.get("open_to_public"))
         service = Service(name, key, replicas, _session_body(given, config), str(UUID(folder.id)), is_public)
+        service.tag = str(given.get("tag") or "")
         self._fill(service)
         self._all[service.id] = service
         return JSONResponse(self._shown(service), 201)
@@ -126,6 +146,52 @@ class Services:
         await self._shrink(service)
         return JSONResponse({"current_route_count": before, "target_count": wanted})
 
+    async def update(self, request: Request, key: str) -> Response:
+        """`PUT /v2/deployments/{id}`."""
+        service = self._find(request, key)
+        given = await object_of(request)
+        service.strategy = given.get("default_deployment_strategy") or service.strategy
+        service.replicas = int(given.get("replica_count", service.replicas))
+        service.is_public = bool(given.get("open_to_public", service.is_public))
+        if "tags" in given:
+            service.tag = ",".join(given["tags"] or [])
+        return JSONResponse({"deployment": {"id": service.id}})
+
+    async def revise(self, request: Request, key: str) -> Response:
+        """`POST /v2/deployments/{id}/revisions`: all at once, and not in steps as a manager does it."""
+        service = self._find(request, key)
+        given = await object_of(request)
+        runtime, model = given["model_runtime_config"], given["model_mount_config"]
+        if runtime["runtime_variant_id"] != VARIANT:
+            raise Problem(404, "entity-not-found", title="No such runtime variant.")
+        extra = {
+            mount["vfolder_id"]: {**mount, "permission": mount.get("mount_perm")}
+            for mount in given.get("extra_mounts") or ()
+        }
+        config = {
+            "model": model["vfolder_id"],
+            "model_mount_destination": model["mount_destination"],
+            "resources": {
+                e["resource_type"]: e["quantity"] for e in given["resource_config"]["resource_slots"]["entries"]
+            },
+            "environ": {e["name"]: e["value"] for e in runtime["environ"]["entries"]},
+            "scaling_group": service.asked["config"]["scaling_group"],
+            "extra_mounts": extra,
+        }
+        image = next(name for name in IMAGES if image_row(name)["id"] == given["image"]["id"])
+        before, wanted = service.asked, service.replicas
+        service.replicas = 0
+        await self._shrink(service)
+        service.replicas = wanted
+        service.asked = _session_body({**before, "image": image}, config)
+        self._fill(service)
+        return JSONResponse({"revision": {"id": str(uuid4())}}, 201)
+
+    async def variants(self, request: Request, key: str) -> Response:
+        """`POST /v2/runtime-variants/search`: there is `custom` alone."""
+        wanted = ((await object_of(request)).get("filter") or {}).get("name", {}).get("equals", "custom")
+        return JSONResponse({"items": [{"id": VARIANT, "name": "custom"}] if wanted == "custom" else []})
+
     async def errors(self, request: Request, key: str) -> Response:
         found = self._find(request, key).errors()
         return JSONResponse({"errors": found, "retries": MOST_RETRIES if found else 0})
@@ -153,6 +219,7 @@ class Services:
 
     async def _shrink(self, service: Service) -> None:
         for session in service.living[service.replicas :]:
+            service.cleared.add(session.id)
             await self._manager.lives.end(session, forced=True)
 
     def _count(self, service: Service) -> dict[str, int]:
@@ -178,8 +245,15 @@ class Services:
     def _row(self, key: str, identifier: str) -> dict[str, Any] | None:
         """As GraphQL shows it: only there is told where it is in its life."""
         service = self._all.get(identifier)
-        if service is None or service.owner != key:
-            return None
+        return None if service is None or service.owner != key else self._told(service)
+
+    def _rows(self, key: str) -> list[dict[str, Any]]:
+        """The newest first; 23.09 leaves out those that are over."""
+        is_old = self._manager.generation.is_strict
+        rows = [self._told(s) for s in self._all.values() if s.owner == key and not (is_old and s.stage == "destroyed")]
+        return rows[::-1]
+
+    def _told(self, service: Service) -> dict[str, Any]:
         is_old, stage = self._manager.generation.is_strict, service.stage
         health = "HEALTHY" if stage == "ready" else "UNHEALTHY" if service.errors() else "PROVISIONING"
         return {
@@ -189,6 +263,28 @@ class Services:
             "lifecycle_stage": "created" if is_old and not service.is_going else stage,
             "status": stage.upper() if service.is_going else health,
             "url": _address(service),
+            "tag": service.tag,
+            "resource_group": service.asked["config"]["scaling_group"],
+            "environ": json.dumps(service.asked["config"]["environ"]),
+            "retries": service.retries,
+            "created_at": service.made_at.isoformat(),
+            "routings": [self._route(service, i, s) for i, s in service.routes.items() if not service.is_going],
+        }
+
+    def _route(self, service: Service, identifier: str, session: Session) -> dict[str, Any]:
+        serves, is_old = identifier in service.serving, self._manager.generation.is_strict
+        status = "FAILED_TO_START" if session.is_over else "PROVISIONING"
+        if session.status == "RUNNING":
+            status = ("HEALTHY" if serves else "UNHEALTHY") if is_old else "RUNNING"
+        errors = [e["error"] for e in service.errors() if e["session_id"] == session.id and session.is_over]
+        told = {"type": "session_cancelled", "session_id": session.id, "errors": errors} if errors else None
+        return {
+            "routing_id": identifier,
+            "session": session.id,
+            "status": status,
+            "health_status": "HEALTHY" if serves else "NOT_CHECKED",
+            "traffic_ratio": 1.0,
+            "error_data": json.dumps(told) if told else None,
         }
 
 
@@ -200,6 +296,7 @@ def _session_body(given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[s
     """The request for one of its sessions."""
     model = str(config.get("model"))
     target = str(config.get("model_mount_destination") or config.get("modelMountDestination") or "/models")
+    extra = config.get("extra_mounts") or {}
     return {
         "image": given.get("image") or given.get("lang"),
         "architecture": given.get("arch") or given.get("architecture") or "x86_64",
@@ -213,7 +310,8 @@ def _session_body(given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[s
             "resources": config.get("resources") or {},
             "resource_opts": config.get("resource_opts") or {},
             "environ": config.get("environ") or {},
-            "mounts": [model],
-            "mount_map": {model: target},
+            "mounts": [model, *extra],
+            "mount_map": {model: target, **{folder: option["mount_destination"] for folder, option in extra.items()}},
+            **({"mount_options": extra} if extra else {}),
         },
     }

@@ -192,6 +192,7 @@ class Effects:
                 mounts=filled.mounts,
             ),
             priority=job.priority,
+            service=filled.service,
         )
 
 

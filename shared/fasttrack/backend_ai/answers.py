@@ -45,6 +45,10 @@ class NotYet(Refused):
     """Not in this state of the session: a session that is being set up cannot be ended by its user (to 24.09)."""
 
 
+class NotServing(Refused):
+    """The resource group has no app proxy, without which no model service can be in it."""
+
+
 class Unknown(ManagerError):
     """Sent, and not answered in a way that tells whether it took effect."""
 
@@ -115,6 +119,10 @@ def error_of(status: int, body: Any, *, is_write: bool) -> ManagerError | None:
             return Missing(told, status)
         case 404 | 405 if not problem.kind or problem.kind in _ELSEWHERE:
             return Away(f"what answers there is not a manager that has this call (HTTP {status}, {told})", status)
+        case 400 if "services with same name" in told:
+            return AlreadyExists(told, status, None)
+        case 503 if "coordinator configured" in told or "start model service" in told:
+            return NotServing(told, status)
         case 503:
             return Away(f"the manager takes nothing at the moment: {told}", status)
         case _ if status >= 500 or status == 408:

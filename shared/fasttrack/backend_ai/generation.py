@@ -66,6 +66,31 @@ class Generation:
         return self.release >= (26, 4, 4)
 
     @property
+    def passes_empty_variables(self) -> bool:
+        """A variable may be empty; before, the request is answered with 500."""
+        return self.release >= (24, 9, 0)
+
+    @property
+    def has_runtime_variants(self) -> bool:
+        """Services are started in several ways, by a definition of any name, with folders besides that of the model."""
+        return self.release >= (24, 3, 5)
+
+    @property
+    def lists_ended_services(self) -> bool:
+        """The listing of services holds those that are over, and can be filtered; before, it does neither."""
+        return self.release >= (24, 3, 0)
+
+    @property
+    def has_health_of_routes(self) -> bool:
+        """A replica's health is a field of its own; before, its status tells."""
+        return self.release >= (26, 4, 2)
+
+    @property
+    def has_deployments(self) -> bool:
+        """`/v2/deployments`, by which a service is updated in steps, and parts of folders in services. Read from 26.9.6."""
+        return self.release >= (26, 9, 0)
+
+    @property
     def makes_several_directories(self) -> bool:
         """One request makes many directories; before, each is one."""
         return self.release >= (24, 3, 0)

@@ -355,14 +355,28 @@ async def find_open_session(db: Db, instance: InstanceId, attempt: int) -> JobId
     return JobId(job) if job else None
 
 
-async def owned_sessions(db: Db, sessions: Sequence[tuple[InstanceId, int]]) -> set[str]:
-    """The names of those of these sessions that an open attempt owns."""
+@dataclass(frozen=True, slots=True)
+class OwnedSessions:
+    """Names of sessions, by what is known of their attempts."""
+
+    owned: set[str]
+    """The attempt is open, or it succeeded and its job goes on: a service that others of the job use."""
+    left: set[str]
+    """The attempt's job is over."""
+
+
+async def owned_sessions(db: Db, sessions: Sequence[tuple[InstanceId, int]]) -> OwnedSessions:
+    """Which of these sessions somebody still wants; those without an attempt are in neither."""
     rows = await db.rows(
-        """SELECT a.instance_id, a.number FROM attempt a
+        """SELECT a.instance_id, a.number, j.ended_at IS NOT NULL AS is_left,
+                  a.ended_at IS NULL OR (a.state = 'SUCCEEDED' AND j.ended_at IS NULL) AS is_owned
+           FROM attempt a
            JOIN unnest($1::uuid[], $2::int[]) AS s(instance_id, number)
              ON s.instance_id = a.instance_id AND s.number = a.number
-           WHERE a.ended_at IS NULL""",
+           JOIN job j ON j.id = a.job_id""",
         [s[0] for s in sessions],
         [s[1] for s in sessions],
     )
-    return {session_name(r["instance_id"], r["number"]) for r in rows}
+    names = {session_name(r["instance_id"], r["number"]): r for r in rows}
+    owned = {name for name, row in names.items() if row["is_owned"]}
+    return OwnedSessions(owned, {name for name, row in names.items() if row["is_left"]} - owned)

@@ -14,6 +14,7 @@ from typing import assert_never
 from .decision import Decision
 from .facts import BackendAway, CreateNotSent, CreateSession, Fact, SessionMissing, SessionRefused, SessionSeen
 from .job import Attempt, TaskInstance
+from .pipeline import TaskKind
 from .states import FailureClass, InstanceState
 
 State = InstanceState
@@ -171,10 +172,15 @@ class SessionDecision:
         since, limit, what = self.attempt.opened_at, self.task.timeouts.waiting, "waited"
         if self.instance.state is State.RUNNING:
             since, limit, what = self.attempt.running_at or self.now, self.task.timeouts.running, "ran"
+            if self.task.kind is TaskKind.SERVICE:
+                what = "did not serve for"
         if limit is None:
             return
         if self.now >= since + limit:
-            self._stop(FailureClass.TIMEOUT, f"{what} longer than its time-out of {_seconds(limit)}")
+            told = f"{what} longer than its time-out of {_seconds(limit)}"
+            if self.task.kind is TaskKind.SERVICE and self.instance.reason:
+                told = f"{told}: {self.instance.reason}"
+            self._stop(FailureClass.TIMEOUT, told)
         else:
             self.decision.due(since + limit)
 

@@ -5,6 +5,7 @@ Names are unique, references exist, the graph has no cycle, every task can be st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -40,6 +41,9 @@ KINDS: Mapping[str, TaskKind] = {
 }
 LONGEST_USUAL_NAME = 40
 LONGEST_SERVICE_NAME = 24
+SERVES_WITHIN = timedelta(minutes=30)
+"""A service that does not serve by then has failed, unless its `timeouts.running` says otherwise."""
+_SERVICE_NAME = re.compile(r"\w[\w-]{2,22}\w", re.ASCII)
 _MOST_IN_A_SENTENCE = 8
 
 
@@ -226,7 +230,7 @@ class _Compiler:
             skip=spec.skip,
             continue_on_failure=spec.continue_on_failure,
             retry=_retry_policy(spec),
-            timeouts=Timeouts(duration(spec.timeouts.waiting), duration(spec.timeouts.running)),
+            timeouts=_timeouts(spec, kind),
             service=self._service(spec, at) if kind is TaskKind.SERVICE else None,
             pool=spec.pool,
             pool_slots=spec.pool_slots if spec.pool is not None else 0,
@@ -296,6 +300,12 @@ class _Compiler:
                 f"The service's name `{name[:80]}` has {len(name)} characters; at most {LONGEST_SERVICE_NAME} are "
                 "possible. Shorten it.",
             )
+        elif _SERVICE_NAME.fullmatch(name) is None:
+            self.findings.warn(
+                (*at, "name") if service.name else at,
+                f"No cluster takes the service's name `{name}`: it needs 4 to {LONGEST_SERVICE_NAME} letters, digits, `-` "
+                "and `_`, and begins and ends with a letter, a digit or `_`.",
+            )
         taken = self.services.setdefault((spec.environment.scaling_group, name), spec.name)
         if taken != spec.name:
             self.findings.error(
@@ -319,6 +329,13 @@ class _Compiler:
             max_surge=service.max_surge,
             max_unavailable=service.max_unavailable,
         )
+
+
+def _timeouts(spec: TaskSpec, kind: TaskKind) -> Timeouts:
+    running = duration(spec.timeouts.running)
+    if running is None and kind is TaskKind.SERVICE:
+        running = SERVES_WITHIN
+    return Timeouts(duration(spec.timeouts.waiting), running)
 
 
 def _retry_policy(spec: TaskSpec) -> RetryPolicy:

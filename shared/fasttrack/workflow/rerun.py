@@ -121,6 +121,7 @@ async def rerun(
     now: datetime | None = None,
     key: str | None = None,
     job_id: JobId | None = None,
+    may_serve: bool = False,
 ) -> Submitted:
     """Make the job that the plan describes. Needs the plan's transaction, or one after it; see `submit`.
 
@@ -136,6 +137,7 @@ async def rerun(
         idempotency_key=key,
         origin=plan.origin.id,
         reuse=plan.reuse,
+        may_serve=may_serve,
         # Outputs lie where they were written: a scheduler of another site would mount what is not there.
         site=plan.origin.site if plan.reuse else None,
     )

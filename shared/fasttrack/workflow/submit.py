@@ -48,6 +48,8 @@ class RunRequest:
     """The job that is run again."""
     reuse: Mapping[str, JobId] = field(default_factory=dict)
     """Tasks that are not run again, with the job whose outputs stand for them."""
+    may_serve: bool = False
+    """Whether the session backend starts model services (`Settings.starts_services`)."""
     site: str | None = None
     """Where it must run, since what it reuses is there; `None`: where the first scheduler takes it up."""
 
@@ -73,13 +75,11 @@ async def submit(
     *,
     now: datetime | None = None,
     job_id: JobId | None = None,
-    runnable: Collection[TaskKind] = (TaskKind.BATCH, TaskKind.IMPORT),
 ) -> Submitted:
     """Make a job of `version` (compiled: `pipeline`). Needs a transaction; nothing is half-made when it raises.
 
     :param now: when it is submitted; the database's clock unless a test says otherwise.
     :param job_id: made by the caller before the first try, so that a try whose commit was lost is recognised.
-    :param runnable: the kinds of task the session backend can run.
     :raises InvalidRun: unknown or ill-typed params or overrides, unknown tasks to skip, missing secrets, pools the project does not
         have, tasks that cannot run here.
     :raises Conflict: the idempotency key was used for another request.
@@ -97,7 +97,8 @@ async def submit(
     skipped = _skipped(pipeline, request.skip)
     reused = {pipeline.by_name[name].index: job for name, job in request.reuse.items()}
     idle = skipped | reused.keys()
-    _require_runnable(pipeline, idle, runnable)
+    if not request.may_serve:
+        _require_no_services(pipeline, idle)
     await _require_pools(db, project, pipeline, idle)
     if pipeline.secrets and (missing := await missing_secrets(db, project, pipeline.secrets)):
         raise InvalidRun(f"missing secrets: {', '.join(missing)}; set them with `fasttrack secrets set NAME`")
@@ -258,8 +259,8 @@ def _skipped(pipeline: Pipeline, names: Collection[str]) -> frozenset[int]:
     return frozenset({pipeline.by_name[n].index for n in names} | {t.index for t in pipeline.tasks if t.skip})
 
 
-def _require_runnable(pipeline: Pipeline, skipped: frozenset[int], runnable: Collection[TaskKind]) -> None:
-    stuck = [t for t in pipeline.tasks if t.kind not in runnable and t.index not in skipped]
+def _require_no_services(pipeline: Pipeline, skipped: frozenset[int]) -> None:
+    stuck = [t for t in pipeline.tasks if t.kind is TaskKind.SERVICE and t.index not in skipped]
     if stuck:
         names = ", ".join(f"{t.name} ({t.kind})" for t in stuck)
         raise InvalidRun(

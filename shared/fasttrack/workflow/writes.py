@@ -130,12 +130,21 @@ async def run_pipeline(
 
 
 async def rerun_job(
-    db: Db, caller: Caller, project: ProjectId, plan: RerunPlan, *, key: str | None = None, job_id: JobId
+    db: Db,
+    caller: Caller,
+    project: ProjectId,
+    plan: RerunPlan,
+    *,
+    key: str | None = None,
+    job_id: JobId,
+    may_serve: bool = False,
 ) -> Submitted:
-    """Make the job that the plan describes, for the caller: see `rerun`, and `run_pipeline` for `job_id`."""
+    """Make the job that the plan describes, for the caller: see `rerun`, `run_pipeline` for `job_id`, and
+    `RunRequest` for `may_serve`.
+    """
 
     async def make() -> Submitted:
-        return await rerun(db, project, plan, by=caller.name, key=key, job_id=job_id)
+        return await rerun(db, project, plan, by=caller.name, key=key, job_id=job_id, may_serve=may_serve)
 
     asked = {"origin": plan.origin.id, "runs": plan.runs, "params": plan.params}
     return await _start(db, caller, "job.rerun", project, plan.version, plan.pipeline, job_id, make, asked)

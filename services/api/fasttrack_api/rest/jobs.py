@@ -195,7 +195,8 @@ async def rerun_job(
         )
         if dry_run:
             return plan, None
-        return plan, await writes.rerun_job(db, call.caller, project, plan, key=key, job_id=job_id)
+        may_serve = call.parts.settings.starts_services
+        return plan, await writes.rerun_job(db, call.caller, project, plan, key=key, job_id=job_id, may_serve=may_serve)
 
     plan, submitted = await call.parts.database.run(work)
     if submitted is None or not submitted.is_new:

@@ -47,6 +47,7 @@ async def run_pipeline(
         overrides=asked.overrides,
         priority=asked.priority,
         idempotency_key=key,
+        may_serve=call.parts.settings.starts_services,
     )
     job_id = JobId(new_id())  # made before the first try: one whose commit was lost on the way back is recognised
 

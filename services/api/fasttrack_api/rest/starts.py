@@ -62,6 +62,7 @@ async def start_run(
         overrides=given.overrides,
         priority=given.priority,
         idempotency_key=key,
+        may_serve=call.parts.settings.starts_services,
     )
     work = _of_version if given.source is None else _of_file
     try:

@@ -24,12 +24,17 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
-from fasttrack.domain.pipeline import ClusterMode, Mount
+from fasttrack.domain.pipeline import ClusterMode, Mount, Service
 from fasttrack.domain.resources import Slots
 from fasttrack.domain.states import FailureClass
 from fasttrack.errors import FastTrackError, Unavailable
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.storage import LogChunk
+
+NO_SERVICES = (
+    "this session backend starts no model services (`type: deployment`): skip the task, or run it on a cluster"
+)
+"""What a backend refuses a service with that has none."""
 
 
 class SessionStatus(StrEnum):
@@ -115,6 +120,9 @@ class SessionSpec:
     envs: Mapping[str, str]
     workspace: Workspace
     priority: int = 0
+    service: Service | None = None
+    """The model service to start instead of a command: the session has SUCCEEDED when it serves. A backend that starts none
+    refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +202,15 @@ class SessionBackend(Protocol):
         """
 
     async def live(self) -> list[Observation]:
-        """Every session of this site that is not over, whoever asked for it: how orphans are found.
+        """Every session of this site that is not over, and every service that ends with its job and has not been ended,
+        whoever asked for it: how orphans are found.
 
         :raises SessionBackendUnavailable: not known.
         """
 
     async def terminate(self, name: str, *, grace: timedelta) -> None:
-        """End the session: ask, wait at most `grace`, force. A session that is over, or unknown, is left as it is.
+        """End the session: ask, wait at most `grace`, force. A session that is over, or unknown, is left as it is; a service
+        is ended although it has succeeded.
 
         Returns when the end is under way; its CANCELLED is seen by `observe`. Everything the session started ends
         with it. :raises SessionBackendUnavailable: not known.

@@ -22,6 +22,7 @@ from fasttrack.ids import JobId, PipelineId
 from fasttrack.settings import Settings
 from fasttrack.storage import LogChunk
 
+from . import base
 from .base import Freed, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
 from .hints import Hints
 from .simulated_ledger import Ledger
@@ -136,6 +137,8 @@ class SimulatedSite:
         ledger.create_calls[name] += 1
         session = self._sessions.get(name)
         if session is None:
+            if spec.service is not None:
+                raise SessionRefused(base.NO_SERVICES)
             script = self._script_for(spec)
             if script.refused:
                 raise SessionRefused(script.refused)

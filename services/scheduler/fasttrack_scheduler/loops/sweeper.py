@@ -1,6 +1,7 @@
 """Ends sessions that nobody owns: a create that arrived after its attempt was given up, a job that was pruned (I3).
 
-Only what was seen ownerless twice, an interval apart, is ended: an owner whose commit is under way is not robbed.
+Only what was seen ownerless twice, an interval apart, is ended: an owner whose commit is under way is not robbed. What an
+attempt left behind whose job is over, as services are that end with it, has waited long enough.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ class Sweeper:
         """Compare what lives with what is owned; end what was ownerless the last time too."""
         living = {o.name for o in await self._backend.live() if parse_session_name(o.name) is not None}
         async with self._database.transaction() as db:
-            owned = await owned_sessions(db, [p for n in living if (p := parse_session_name(n)) is not None])
-        ownerless = living - owned
-        for name in ownerless & self._suspects:
+            found = await owned_sessions(db, [p for n in living if (p := parse_session_name(n)) is not None])
+        ownerless = living - found.owned
+        for name in ownerless & (self._suspects | found.left):
             crash_point("sweep.after_read")
             log.warning("ending a session that no attempt owns", session=name)
             await self._backend.terminate(name, grace=timedelta(0))

@@ -188,7 +188,7 @@ class JobWrites:
         job_id = JobId(new_id())  # made before the first try: one whose commit was lost on the way back is recognised
 
         async def work() -> _Started:
-            request = _request(input)
+            request = _request(input, may_serve=context.parts.settings.starts_services)
             async with context.reading() as db:
                 pipeline = await pipeline_for(db, context, input.pipeline_id, Permission.RUN)
                 number = pipeline.latest_version if input.version is None else input.version
@@ -237,7 +237,13 @@ class JobWrites:
             )
             plan = _plan_of_rerun(found)
             submitted = await writes.rerun_job(
-                db, context.caller, job.project_id, found, key=_key(input.idempotency_key), job_id=job_id
+                db,
+                context.caller,
+                job.project_id,
+                found,
+                key=_key(input.idempotency_key),
+                job_id=job_id,
+                may_serve=context.parts.settings.starts_services,
             )
             if input.dry_run:
                 raise _OnlyTried(plan, submitted.refused)
@@ -301,7 +307,7 @@ async def _run(context: Context, work: Callable[[], Awaitable[_Started]]) -> Run
     return RunPayload(job=Job.of(job), is_new=submitted.is_new, refused=submitted.refused or None, plan=plan, errors=[])
 
 
-def _request(input: RunPipelineInput) -> RunRequest:
+def _request(input: RunPipelineInput, *, may_serve: bool) -> RunRequest:
     skip = input.skip or []
     if len(skip) > _MOST_SKIPS:
         raise BadInput("skip", f"at most {_MOST_SKIPS} tasks can be skipped by name")
@@ -313,6 +319,7 @@ def _request(input: RunPipelineInput) -> RunRequest:
         overrides=overrides_of(input.overrides),
         priority=input.priority,
         idempotency_key=_key(input.idempotency_key),
+        may_serve=may_serve,
     )
 
 

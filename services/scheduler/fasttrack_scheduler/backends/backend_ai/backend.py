@@ -1,7 +1,7 @@
 """The verbs of the contract over a Backend.AI manager.
 
 Below it: `sessions` (what the manager lists) and `truth` (what that means), `catalogue` and `checks` (what can be asked for),
-`mounting`, `wrapper` and `creation` (how a session is asked for), `remains` (what its command left), `doubts` and `stopping`
+`mounting`, `wrapper` and `creation` (how a session is asked for), `serving` (model services), `remains` (what its command left), `doubts` and `stopping`
 (records that are wrong for ever), `hearing` (events, which only say when to look).
 """
 
@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -21,6 +22,7 @@ import structlog
 from fasttrack.backend_ai.answers import AlreadyExists, ManagerError, Missing, OverQuota, Refused, Unknown
 from fasttrack.backend_ai.folders import Folders
 from fasttrack.backend_ai.gateway import Gateway
+from fasttrack.domain.pipeline import Service
 from fasttrack.domain.resources import Slots, add
 from fasttrack.domain.states import FailureClass
 from fasttrack.ids import JobId, PipelineId
@@ -37,8 +39,9 @@ from .catalogue import Agent, Catalogue
 from .creation import command_of, session_id_of, v1_body, v2_body
 from .doubts import Doubts
 from .hearing import Hearing
-from .mounting import Mounted, mounts_of
+from .mounting import Mounted, mounts_of, service_mounts_of
 from .remains import Remains
+from .serving import Serving
 from .sessions import Sessions
 from .stopping import Stopping
 from .truth import Session
@@ -79,6 +82,7 @@ class BackendAI:
         self._remains = Remains(self._folders)
         self._logs = ClusterLogs(gateway, self._folders)
         self._doubts = Doubts(agent_patience)
+        self._serving = Serving(gateway, domain=domain, architecture=architecture)
         self._hints = Hints()
         self._stopping = Stopping(gateway, self._hints.ring)
         self._creating: dict[str, asyncio.Task[Observation]] = {}
@@ -101,6 +105,7 @@ class BackendAI:
         await end_tasks(*self._creating.values())
         await self._stopping.close()
         await self._sessions.close()
+        await self._serving.close()
         await self._gateway.close()
 
     async def create(self, spec: SessionSpec) -> Observation:
@@ -114,24 +119,32 @@ class BackendAI:
         if (end := self._ends.get(name)) is not None:
             return end
         session = await _answered(self._sessions.find(name))
-        return None if session is None else await self._observe(session)
+        if session is None:
+            return await _answered(self._serving.find(name))
+        return await self._observe(session)
 
     async def observe(self, names: Sequence[str]) -> list[Observation]:
         ends = [self._ends[name] for name in names if name in self._ends]
         asked = [name for name in names if name not in self._ends]
-        sessions = (await _answered(self._sessions.some(asked))).values() if asked else ()
-        await self._settle(list(sessions))
-        return ends + list(await asyncio.gather(*(self._observe(session) for session in sessions)))
+        sessions = await _answered(self._sessions.some(asked)) if asked else {}
+        await self._settle(list(sessions.values()))
+        seen = await asyncio.gather(*(self._observe(session) for session in sessions.values()))
+        others = [name for name in asked if name not in sessions]
+        return [*ends, *seen, *(await _answered(self._serving.observe(others)) if others else ())]
 
     async def live(self) -> list[Observation]:
         seen = [await self._observe(session) for session in await _answered(self._sessions.living())]
-        return [observation for observation in seen if not observation.status.is_terminal]
+        services = await _answered(self._serving.orphanable())
+        return [observation for observation in seen if not observation.status.is_terminal] + services
 
     async def terminate(self, name: str, *, grace: timedelta) -> None:
         if name in self._ends:
             return
         session = await _answered(self._sessions.find(name))
-        if session is None or session.is_over or session.status == "TERMINATING":
+        if session is None:
+            await _answered(self._serving.terminate(name))
+            return
+        if session.is_over or session.status == "TERMINATING":
             return
         stop = self._stopping.stop(name, session.id)
         await asyncio.wait([stop], timeout=STOP_PATIENCE)
@@ -174,6 +187,8 @@ class BackendAI:
     async def _create(self, spec: SessionSpec) -> Observation:
         try:
             async with asyncio.timeout(CREATE_SECONDS):
+                if spec.service is not None:
+                    return await self._serve(spec, spec.service)
                 known = await self._sessions.find(spec.name)
                 if known is not None:
                     return await self._observe(known)
@@ -217,6 +232,22 @@ class BackendAI:
             raise SessionBackendUnavailable("the cluster made a session and does not say which")
         return await self._made(spec.name, session_id)
 
+    async def _serve(self, spec: SessionSpec, service: Service) -> Observation:
+        generation = await self._gateway.generation()
+        model = await self._folders.find(service.model) if service.model else None
+        if model is None:
+            raise SessionRefused(
+                f"it serves the model folder {service.model or ''!r} (`service.model`), which is not there or not for this "
+                "key; make one of usage `model` on the cluster, or name another"
+            )
+        image = await self._check(spec)
+        mounts = service_mounts_of(spec.workspace, has_vfroot=generation.has_deployments)
+        ids = await self._ready(spec, mounts)
+        if generation.has_runtime_variants:  # 26.4.4 and later take a name for any folder of that name, whoever's it is
+            service = replace(service, model=str(model))
+        pairs = [(mount, ids[mount.folder]) for mount in mounts]
+        return await self._serving.create(spec, service, pairs, image=image)
+
     async def _made(self, name: str, session_id: str) -> Observation:
         """What was made, unless another scheduler had made one of that name, which was over by then: names of ended
         sessions are free. The wrapper lets only one of them run, and the first is the one that everybody sees.
@@ -257,9 +288,11 @@ class BackendAI:
     async def _ready(self, spec: SessionSpec, mounts: Sequence[Mounted]) -> dict[str, UUID]:
         """The ids of the folders, with every directory of ours that is mounted in its place."""
         own = folder_of(spec.workspace.pipeline_id)
-        ids = {own: await self._folders.ensure(own)}
+        ids: dict[str, UUID] = {}
         for mount in mounts:
-            if mount.folder not in ids:
+            if mount.folder == own:
+                ids[own] = await self._folders.ensure(own)
+            elif mount.folder not in ids:
                 found = await self._folders.find(mount.folder)
                 if found is None:
                     raise SessionRefused(

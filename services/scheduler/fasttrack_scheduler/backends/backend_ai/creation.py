@@ -17,7 +17,7 @@ from .wrapper import quote
 
 _ENDLESS = 10 * 365 * 86400
 """Seconds; where a release ends batches that have no time-out. Ours is measured by the engine."""
-_RUNNERS_OWN = frozenset(
+RUNNERS_OWN = frozenset(
     {"PATH", "HOME", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "SHELL", "USER", "LOGNAME", "TERM"}
 )
 """What runs the command needs these itself: with a `PATH` that lacks /usr/sbin no container of 26.9.6 starts."""
@@ -36,7 +36,7 @@ def v1_body(
     """`POST /session` of releases to 26.4.3: parts of folders are mounted by names as `folder/part`."""
     config: dict[str, Any] = {
         "scaling_group": spec.resource_group,
-        "resources": {slot: _amount(slot, spec) for slot in spec.slots},
+        "resources": {slot: amount_of(slot, spec) for slot in spec.slots},
         "environ": environment(spec),
         "mounts": [mount.source for mount in mounts],
         "mount_map": {mount.source: mount.target for mount in mounts},
@@ -83,7 +83,7 @@ def v2_body(
         "image_id": str(image),
         "project_id": str(project),
         "resource_group": spec.resource_group,
-        "resource_entries": [{"resource_type": slot, "quantity": _amount(slot, spec)} for slot in spec.slots],
+        "resource_entries": [{"resource_type": slot, "quantity": amount_of(slot, spec)} for slot in spec.slots],
         "cluster_mode": spec.cluster_mode.value,
         "cluster_size": spec.cluster_size,
         "mounts": [
@@ -115,7 +115,7 @@ def command_of(spec: SessionSpec) -> str:
 
 
 def _is_passed_on(name: str, value: str) -> bool:
-    return bool(value) and name not in _RUNNERS_OWN and "\n" not in value and "\r" not in value
+    return bool(value) and name not in RUNNERS_OWN and "\n" not in value and "\r" not in value
 
 
 def environment(spec: SessionSpec) -> dict[str, str]:
@@ -148,7 +148,8 @@ def session_id_of(answer: Any) -> str | None:
     return str(answer["sessionId"]) if "sessionId" in answer else None
 
 
-def _amount(slot: str, spec: SessionSpec) -> str:
+def amount_of(slot: str, spec: SessionSpec) -> str:
+    """What is asked for of a slot, as managers read it."""
     amount = spec.slots[slot]
     return str(int(amount)) if amount == int(amount) else format(amount.normalize(), "f")
 

@@ -42,6 +42,17 @@ def mounts_of(name: str, workspace: Workspace) -> list[Mounted]:
     for number, needed in enumerate(workspace.inputs, 1):
         path = path_of(Outputs(workspace.pipeline_id, needed.job_id, needed.task))
         found.append(Mounted(own, path, f"/pipeline/input{number}", is_read_only=True))
+    return found + _others(workspace)
+
+
+def service_mounts_of(workspace: Workspace, *, has_vfroot: bool) -> list[Mounted]:
+    """All that a model service sees besides its model folder. It outlives the job, so what belongs to a job is not there."""
+    own = Mounted(folder_of(workspace.pipeline_id), path_of(Vfroot(workspace.pipeline_id)), VFROOT, is_read_only=True)
+    return ([own] if has_vfroot else []) + _others(workspace)
+
+
+def _others(workspace: Workspace) -> list[Mounted]:
+    found: list[Mounted] = []
     taken: dict[str, str] = {}
     for mount in workspace.mounts:
         target = _target(mount.alias)

@@ -11,7 +11,7 @@ from uuid import UUID
 from fasttrack.domain.pipeline import Mount
 from fasttrack.ids import JobId, PipelineId
 
-from ..base import Input, SessionRefused, SessionSpec, Workspace
+from ..base import NO_SERVICES, Input, SessionRefused, SessionSpec, Workspace
 
 LONGEST_TEXT = 128 * 1024
 """Bytes of one argument or variable that Linux refuses."""
@@ -19,6 +19,8 @@ LONGEST_TEXT = 128 * 1024
 
 def require_startable(spec: SessionSpec) -> None:
     """Pass if the system could start this. :raises SessionRefused: no process can have such a name or command."""
+    if spec.service is not None:
+        raise SessionRefused(NO_SERVICES)
     if not re.fullmatch(r"\w[\w.-]{0,199}", spec.name, re.ASCII):
         raise SessionRefused(f"{spec.name!r} is not a session name")
     for what, text in (
