@@ -69,6 +69,7 @@ class Lives:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for process in self._processes.values():
             _kill(process)
+        await asyncio.gather(*(process.wait() for process in self._processes.values()))
 
     def _spawn(self, work: object) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
@@ -27,6 +28,7 @@ from fasttrack_scheduler.backends.base import (
     SessionStatus,
     Workspace,
 )
+from standin.agents import Agent
 from standin.catalogue import IMAGES
 from tests.contracts.sites import make_spec
 from tests.waiting import eventually
@@ -137,15 +139,14 @@ async def test_a_result_that_the_manager_lost_is_found_where_the_command_left_it
 
 
 async def test_sessions_on_a_lost_agent_are_given_up_when_patience_ends(cluster: Cluster) -> None:
-    backend = await cluster.backend(agent_patience=timedelta(seconds=0.2))
+    backend = await cluster.backend(agent_patience=timedelta(seconds=1))
     spec = a_spec("exec sleep 60")
     await backend.create(spec)
     await sees(backend, spec.name, SessionStatus.RUNNING)
     agent = cluster.manager.ledger.named(KEYPAIR.access_key, spec.name)[0].kernels[0].agent
     assert agent is not None
     await cluster.manager.lives.lose_agent(agent)
-    await backend._catalogue.agents(kept=0)
-    await backend.capacity()
+    await backend.room(max_age=NOW)
     assert (await backend.observe([spec.name]))[0].status is SessionStatus.RUNNING
     seen = await sees(backend, spec.name, SessionStatus.FAILED)
     assert (seen.failure, seen.reason) == (FailureClass.INFRASTRUCTURE, f"the agent {agent} was lost")
@@ -277,9 +278,9 @@ async def test_asking_about_many_sessions_costs_pages_and_not_one_each(
 ) -> None:
     backend = await cluster.backend()
     names = []
+    await backend.create(a_spec("true"))
     for agent in cluster.manager.agents.all:
         agent.slots |= {"cpu": Decimal(0)}  # nothing starts
-    backend._catalogue._agents._known[""] = (float("inf"), None)
     monkeypatch.setattr(sessions, "PAGE", 50)
     for _ in range(60):
         spec = a_spec("true")
@@ -287,14 +288,12 @@ async def test_asking_about_many_sessions_costs_pages_and_not_one_each(
         await backend.create(spec)
     before = cluster.requests()
     assert {seen.name for seen in await backend.observe(names)} == set(names)
-    assert cluster.requests() - before == 2
+    assert cluster.requests() - before == 3, "two pages, and what is free, since they wait"
     await backend.observe(names[:40])
-    assert cluster.requests() - before == 3
+    assert cluster.requests() - before == 4
 
 
 async def test_a_burst_of_creates_shares_its_questions(cluster: Cluster) -> None:
-    import asyncio
-
     backend = await cluster.backend()
     pipeline = PipelineId(new_id())
     job = JobId(new_id())
@@ -471,8 +470,58 @@ async def test_a_wrong_key_or_clock_fails_no_task(cluster: Cluster) -> None:
         await backend.create(a_spec("true"))
 
 
-async def test_capacity_is_told_by_resource_group(cluster: Cluster) -> None:
+# -- what is free -------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_free_is_asked_in_one_request_which_all_who_ask_share(cluster: Cluster) -> None:
     backend = await cluster.backend()
-    found = await backend.capacity()
-    assert sorted(found) == ["default", "mixed", "npu"]
-    assert (found["default"]["cpu"], found["default"]["atom.device"], found["npu"]["ipu.device"]) == (24, 4, 4)
+    await backend.room(max_age=NOW)
+    before = cluster.requests()
+    told = await asyncio.gather(*(backend.room(max_age=timedelta(seconds=5)) for _ in range(20)))
+    assert cluster.requests() == before
+    assert all(rooms == told[0] for rooms in told)
+    cluster.manager.agents.all[0].used = {"cpu": Decimal(3)}
+    rooms, _ = await asyncio.gather(backend.room(max_age=NOW), backend.room(max_age=timedelta(seconds=1)))
+    assert cluster.requests() == before + 1
+    assert sorted(rooms) == ["default", "mixed", "npu"]
+    default = rooms["default"]
+    assert (default.capacity["cpu"], default.used["cpu"], default.free["cpu"], default.agents) == (24, 3, 21, 3)
+    assert default.largest is not None
+    assert (default.largest["cpu"], default.largest["atom.device"]) == (8, 4)
+
+
+async def test_devices_that_are_free_on_two_agents_are_no_room_for_two_on_one(cluster: Cluster) -> None:
+    backend = await cluster.backend()
+    gib = Decimal(2**30)
+    two = {"cpu": Decimal(1), "cuda.device": Decimal(2)}
+    cluster.manager.agents.all += [
+        Agent(
+            name, "pairs", {"cpu": Decimal(8), "mem": 16 * gib, "cuda.device": Decimal(2)}, {"cuda.device": Decimal(1)}
+        )
+        for name in ("i-one", "i-two")
+    ]
+    room = (await backend.room(max_age=NOW))["pairs"]
+    assert (room.free["cuda.device"], room.takes(two)) == (2, False)
+    assert room.takes({"cuda.device": Decimal(1)}, containers=2)
+    assert not room.takes({"cuda.device": Decimal(1)}, containers=3)
+
+
+async def test_agents_that_are_lost_kept_free_or_of_another_processor_are_no_room(cluster: Cluster) -> None:
+    lost, kept_free, other = cluster.manager.agents.all[:3]
+    lost.is_alive, kept_free.is_schedulable, other.architecture = False, False, "aarch64"
+    room = (await (await cluster.backend()).room(max_age=NOW))["default"]
+    assert (room.agents, room.capacity["cpu"], room.free) == (1, 8, {})
+
+
+async def test_where_agents_are_hidden_sums_are_told_and_what_exceeds_them_is_refused(cluster: Cluster) -> None:
+    cluster.manager.policy.hides_agents = True
+    backend = await cluster.backend()
+    cluster.manager.agents.all[0].used = {"cpu": Decimal(3)}
+    room = (await backend.room(max_age=NOW))["default"]
+    assert (room.capacity["cpu"], room.free["cpu"], room.pieces, room.agents) == (24, 21, None, None)
+    before = cluster.requests()
+    await backend.room(max_age=NOW)
+    assert cluster.requests() == before + 1, "they are not asked for again for a while"
+    with pytest.raises(SessionRefused, match="it asks for 25 cpu, and no agent of the resource group 'default'"):
+        await backend.create(a_spec("true", slots={"cpu": Decimal(25)}))
+    assert (await backend.create(a_spec("true", slots={"cpu": Decimal(1)}))).session_id

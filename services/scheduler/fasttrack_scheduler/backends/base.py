@@ -25,11 +25,14 @@ from enum import StrEnum
 from typing import Protocol
 
 from fasttrack.domain.pipeline import ClusterMode, Mount
-from fasttrack.domain.resources import Slots
+from fasttrack.domain.room import Room
 from fasttrack.domain.states import FailureClass
 from fasttrack.errors import FastTrackError, Unavailable
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.storage import LogChunk
+
+ROOM_AGE = timedelta(seconds=10)
+"""How old an answer to `room` may be for whoever does not say."""
 
 
 class SessionStatus(StrEnum):
@@ -213,11 +216,12 @@ class SessionBackend(Protocol):
         chunk's `size` where it is known. A backend is thus a `LogSource` (`storage/base.py`).
         """
 
-    async def capacity(self) -> Mapping[str, Slots]:
-        """What the site has in all, taken or not, by resource group: `cpu` in cores, `mem` in bytes, accelerators each in
-        their own unit. `ANY_GROUP` (of `domain.usage`) alone for a site without groups; empty where nobody knows.
+    async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
+        """What the site has in all and what of it is free, by resource group: `cpu` in cores, `mem` in bytes, accelerators
+        each in their own unit. `ANY_GROUP` (of `domain.usage`) alone for a site without groups; empty where nobody knows.
 
-        Cheap: asked several times a minute. :raises SessionBackendUnavailable: not known for now.
+        Whoever uses it: sessions of others are counted. As it was at most `max_age` ago, all groups by one question to the
+        cluster, which many that ask at once share. :raises SessionBackendUnavailable: not known for now.
         """
 
     async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:

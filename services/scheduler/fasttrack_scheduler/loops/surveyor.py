@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 
 from fasttrack.db import Database
 from fasttrack.db.capacity import write_capacity
@@ -30,7 +31,8 @@ class Surveyor:
 
     async def turn(self) -> float:
         """Ask the backend, and write down what is news."""
-        groups = await self._backend.capacity()
+        rooms = await self._backend.room(max_age=timedelta(seconds=self._interval / 2))
+        groups = {group: room.capacity for group, room in rooms.items()}
         now = asyncio.get_running_loop().time()
         if self._told is None or self._told[0] != groups or now - self._told[1] >= _AGAIN_AFTER:
             await self._database.run(lambda db: write_capacity(db, self._backend.site, groups))

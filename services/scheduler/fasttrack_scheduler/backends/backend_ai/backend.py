@@ -1,6 +1,7 @@
 """The verbs of the contract over a Backend.AI manager.
 
-Below it: `sessions` (what the manager lists) and `truth` (what that means), `catalogue` and `checks` (what can be asked for),
+Below it: `sessions` (what the manager lists), `truth` (what that means) and `waiting` (why one waits), `catalogue`, `agents`
+and `checks` (what can be asked for, and what is free),
 `mounting`, `wrapper` and `creation` (how a session is asked for), `remains` (what its command left), `doubts` and `stopping`
 (records that are wrong for ever), `hearing` (events, which only say when to look).
 """
@@ -21,7 +22,7 @@ import structlog
 from fasttrack.backend_ai.answers import AlreadyExists, ManagerError, Missing, OverQuota, Refused
 from fasttrack.backend_ai.folders import Folders
 from fasttrack.backend_ai.gateway import Gateway
-from fasttrack.domain.resources import Slots, add
+from fasttrack.domain.room import Room
 from fasttrack.domain.states import FailureClass
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.storage import LogChunk
@@ -30,10 +31,11 @@ from fasttrack.storage.cluster_logs import ClusterLogs
 from fasttrack.storage.layout import LOG_CAP
 from fasttrack.tasks import end_tasks
 
-from ..base import Freed, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
+from ..base import ROOM_AGE, Freed, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
 from ..hints import Hints
 from . import checks, removal
-from .catalogue import Agent, Catalogue
+from .agents import Seen
+from .catalogue import Catalogue
 from .creation import command_of, session_id_of, v1_body, v2_body
 from .doubts import Doubts
 from .hearing import Hearing
@@ -42,6 +44,7 @@ from .remains import Remains
 from .sessions import Sessions
 from .stopping import Stopping
 from .truth import Session
+from .waiting import Waiting
 from .wrapper import wrap
 
 T = TypeVar("T")
@@ -78,6 +81,7 @@ class BackendAI:
         self._catalogue = Catalogue(gateway, domain=domain, architecture=architecture)
         self._remains = Remains(self._folders)
         self._logs = ClusterLogs(gateway, self._folders)
+        self._waiting = Waiting(self._catalogue.agents)
         self._doubts = Doubts(agent_patience)
         self._hints = Hints()
         self._stopping = Stopping(gateway, self._hints.ring)
@@ -114,13 +118,17 @@ class BackendAI:
         if (end := self._ends.get(name)) is not None:
             return end
         session = await _answered(self._sessions.find(name))
-        return None if session is None else await self._observe(session)
+        if session is None:
+            return None
+        await self._waiting.look([session])
+        return await self._observe(session)
 
     async def observe(self, names: Sequence[str]) -> list[Observation]:
         ends = [self._ends[name] for name in names if name in self._ends]
         asked = [name for name in names if name not in self._ends]
         sessions = (await _answered(self._sessions.some(asked))).values() if asked else ()
         await self._settle(list(sessions))
+        await self._waiting.look(sessions)
         return ends + list(await asyncio.gather(*(self._observe(session) for session in sessions)))
 
     async def live(self) -> list[Observation]:
@@ -139,18 +147,10 @@ class BackendAI:
     async def logs(self, name: str, *, offset: int, limit: int) -> LogChunk:
         return await self._logs.logs(name, offset=offset, limit=limit)
 
-    async def capacity(self) -> Mapping[str, Slots]:
-        agents = await _answered(self._catalogue.agents(kept=_AGENTS_KEPT))
-        if agents is None:
-            projects = await _answered(self._catalogue.projects())
-            totals = await _answered(self._catalogue.totals(next(iter(projects), "default")))
-            return totals or {}
-        self._note_agents(agents)
-        found: dict[str, Slots] = {}
-        for agent in agents:
-            if agent.is_alive:
-                found[agent.group] = add(found.get(agent.group, {}), agent.slots)
-        return found
+    async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
+        seen = await _answered(self._catalogue.agents.look(kept=max_age.total_seconds()))
+        self._note_agents(seen)
+        return seen.rooms
 
     def events(self) -> AsyncIterator[str]:
         return self._hints.listen()
@@ -238,11 +238,12 @@ class BackendAI:
         if image is None:
             images = await self._catalogue.images()
             raise SessionRefused(checks.unknown("image", spec.image, images, "environment.image"))
-        agents = await self._catalogue.agents()
+        seen = await self._catalogue.agents.look()
         for problem in (
             checks.clashing_kinds(spec.slots),
+            checks.too_fine(spec.slots),
             checks.too_little_memory(spec, image),
-            checks.fits_nowhere(spec, agents),
+            checks.fits_nowhere(checks.need_of(spec), seen.agents, seen.rooms),
         ):
             if problem is not None:
                 raise SessionRefused(problem)
@@ -284,19 +285,20 @@ class BackendAI:
                 left = await self._remains.of(session)
             except ManagerError as error:
                 raise SessionBackendUnavailable(str(error)) from error
-        seen = session.observation(left, self._blamed.get(session.name, ""))
+        seen = session.observation(left, self._blamed.get(session.name, ""), self._waiting.words(session))
         if seen.status.is_terminal:
             self._end(seen)
         elif session.name in self._stopping and seen.status is not SessionStatus.STOPPING:
             seen = Observation(seen.name, seen.session_id, SessionStatus.STOPPING, started_at=seen.started_at)
         return seen
 
-    def _note_agents(self, agents: Sequence[Agent] | None) -> None:
-        self._doubts.note_agents({agent.id for agent in agents or () if not agent.is_alive}, time.monotonic())
+    def _note_agents(self, seen: Seen) -> None:
+        self._doubts.note_agents({agent.id for agent in seen.agents if not agent.is_alive}, time.monotonic())
 
     def _end(self, seen: Observation) -> None:
         self._ends[seen.name] = seen
         self._doubts.forget(seen.name)
+        self._waiting.forget(seen.name)
         self._blamed.pop(seen.name, None)
         while len(self._ends) > _MOST_ENDS:
             self._ends.popitem(last=False)
@@ -310,7 +312,7 @@ class BackendAI:
             self._stopping.stop(session.name, session.id)
         if self._doubts.on_lost_agents(sessions, now):
             with suppress(ManagerError):  # it may have come back since it was last asked about
-                self._note_agents(await self._catalogue.agents(kept=0))
+                self._note_agents(await self._catalogue.agents.look(kept=0))
         for session, agent in self._doubts.on_lost_agents(sessions, now):
             log.warning("ending a session on a lost agent", session=session.name, agent=agent)
             self._blamed[session.name] = agent

@@ -16,13 +16,16 @@ from typing import Any
 
 import orjson
 
+from fasttrack.domain.pipeline import ClusterMode
 from fasttrack.domain.states import FailureClass
 
 from ..base import Observation, SessionStatus
+from .agents import slots_of
+from .checks import Need
 
 FIELDS = (
     "id name tag type status result status_info status_data status_history created_at terminated_at scaling_group "
-    "occupied_slots containers { id cluster_role cluster_idx cluster_hostname status status_info status_data agent }"
+    "cluster_mode occupied_slots containers { id cluster_role cluster_idx cluster_hostname status status_info status_data agent }"
 )
 """What is asked of each session: all releases have these, and one they lack would fail the whole query."""
 
@@ -90,6 +93,8 @@ class Session:
     """When it last entered each status."""
     terminated_at: datetime | None
     containers: tuple[Mapping[str, Any], ...] = field(default=())
+    need: Need | None = None
+    """What it must find free, while it waits for that."""
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Session:
@@ -107,6 +112,7 @@ class Session:
             times=times,
             terminated_at=_time(record.get("terminated_at")),
             containers=tuple(record.get("containers") or ()),
+            need=_need(record) if _STATUS.get(str(record["status"])) is SessionStatus.QUEUED else None,
         )
 
     @property
@@ -134,13 +140,16 @@ class Session:
         """Whether the record cannot tell how the command ended, and what its wrapper left must."""
         return self.is_over and self.result != "SUCCESS" and self.has_run
 
-    def observation(self, left: Exit | None = None, lost_agent: str = "") -> Observation:
+    def observation(self, left: Exit | None = None, lost_agent: str = "", waits_for: str = "") -> Observation:
         """What the engine is told.
 
         :param left: what the command's wrapper wrote down at its end, or an event told; the record never has it.
         :param lost_agent: the agent for whose loss we ended the session.
+        :param waits_for: what it waits for, as found by comparing what it needs with what is free.
         """
         status, failure, reason = self._meaning(left, lost_agent)
+        if status is SessionStatus.QUEUED:
+            reason = self._waits_for(waits_for)
         exit_code = left.code if left is not None else None
         if status is SessionStatus.SUCCEEDED:
             exit_code = 0
@@ -177,7 +186,7 @@ class Session:
             status = _STATUS.get(self.status)
             if status is None:  # of a release to come: it is not over, and that is all that is known
                 return SessionStatus.PREPARING, None, f"the cluster calls it {self.status[:40]}"
-            return status, None, self._waits_for() if status is SessionStatus.QUEUED else ""
+            return status, None, ""
         if self.result == "FAILURE":
             if self.info == "task-timeout":
                 return SessionStatus.FAILED, FailureClass.TIMEOUT, _WORDS["task-timeout"]
@@ -201,10 +210,12 @@ class Session:
         """A waiting session that is deleted keeps the scheduler's words (23.09); its containers tell."""
         return self.status == "CANCELLED" and any(c.get("status_info") in _BY_SOMEONE for c in self.containers)
 
-    def _waits_for(self) -> str:
+    def _waits_for(self, found: str) -> str:
         scheduler = self.data.get("scheduler")
         scheduler = scheduler if isinstance(scheduler, Mapping) else {}
         failed = [p for p in scheduler.get("failed_predicates") or () if isinstance(p, Mapping)]
+        if found and not failed:
+            return found  # of what is free the manager says less
         told = "; ".join(str(p.get("msg") or p.get("name")) for p in failed) or str(scheduler.get("msg") or "")
         # The manager's own words name the session by id and the group twice; the first sentence is what helps.
         words = _WORDS.get(self.info, self.info)
@@ -232,6 +243,17 @@ def _innermost(error: Any) -> str:
             return str(error.get("repr") or error.get("name") or "")[:300]
         error = inner
     return ""
+
+
+def _need(record: Mapping[str, Any]) -> Need | None:
+    """A waiting session's amounts are written as if it had them already: the sum of all its containers."""
+    try:
+        containers = max(1, len(record.get("containers") or ()))
+        slots = {slot: amount / containers for slot, amount in slots_of(record.get("occupied_slots")).items()}
+        mode = ClusterMode(str(record.get("cluster_mode") or "single-node").lower().replace("_", "-"))
+    except ValueError:
+        return None
+    return Need.of(str(record.get("scaling_group") or ""), slots, mode, containers) if any(slots.values()) else None
 
 
 def _object(value: Any) -> Mapping[str, Any]:
