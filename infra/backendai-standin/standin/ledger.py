@@ -92,6 +92,8 @@ class Session:
             self.info = info
         self.history[status] = now.isoformat()
         for kernel in self.kernels:
+            if kernel.status in OVER:  # it ended before the others
+                continue
             kernel.status = status
             if status in OVER:
                 kernel.info = kernel.info or self.info

@@ -28,7 +28,6 @@ from fasttrack_scheduler.backends.base import (
     SessionStatus,
     Workspace,
 )
-from standin.agents import Agent
 from standin.catalogue import IMAGES
 from tests.contracts.sites import make_spec
 from tests.waiting import eventually
@@ -385,18 +384,6 @@ async def test_variables_arrive_whole_line_breaks_and_all(cluster: Cluster) -> N
     assert (await backend.logs(spec.name, offset=0, limit=100)).data == b"it's\n two \\lines\n$x "
 
 
-async def test_nodes_of_a_cluster_find_each_other(cluster: Cluster) -> None:
-    backend = await cluster.backend()
-    spec = a_spec(
-        'echo "$MASTER_ADDR:$MASTER_PORT $WORLD_SIZE $BACKENDAI_CLUSTER_HOSTS"',
-        cluster_mode=ClusterMode.MULTI_NODE,
-        cluster_size=2,
-    )
-    await backend.create(spec)
-    await sees(backend, spec.name, SessionStatus.SUCCEEDED)
-    assert (await backend.logs(spec.name, offset=0, limit=100)).data == b"main1:29500 2 main1,sub1\n"
-
-
 # -- what is refused, before anything is made ----------------------------------------------------------------------
 
 GIB = Decimal(2**30)
@@ -443,6 +430,27 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "it mounts 'b' at /home/work/x/y and 'a' at /home/work/x: one is inside the other",
     ),
     (
+        {"slots": {"cpu": Decimal(1), "cuda.shares": Decimal("0.125")}},
+        "it asks for 0.125 cuda.shares (`resources.cuda.shares`), which is given out in steps of 0.01: ask for 0.12",
+    ),
+    (
+        {"slots": {"cpu": Decimal(1), "own.thing": Decimal("0.0004")}},
+        "it asks for 0.0004 own.thing (`resources.own.thing`), which is given out in steps of 0.001: ask for 0.001",
+    ),
+    (
+        {"slots": {"cpu": Decimal(1), "atom.device": Decimal("2.5")}},
+        "it asks for 2.5 atom.device (`resources.atom.device`), which is given out in steps of 1: ask for 2",
+    ),
+    (
+        {"slots": {"cpu": Decimal(3)}, "cluster_size": 3},
+        "it asks for 9 cpu, and no agent of the resource group 'default' has that much: asked are cpu 9, the nearest has",
+    ),
+    (
+        {"slots": {"cpu": Decimal(5)}, "cluster_size": 4, "cluster_mode": ClusterMode.MULTI_NODE},
+        "it asks for 4 containers with cpu 5 each (`cluster_size`), and the agents of the resource group 'default' could hold "
+        "3 of them were they empty",
+    ),
+    (
         {"cluster_size": 9, "cluster_mode": ClusterMode.MULTI_NODE},
         "a limit of the cluster is reached: ",
     ),
@@ -468,60 +476,3 @@ async def test_a_wrong_key_or_clock_fails_no_task(cluster: Cluster) -> None:
     cluster.made.append(backend)
     with pytest.raises(SessionBackendUnavailable, match="mismatch"):
         await backend.create(a_spec("true"))
-
-
-# -- what is free -------------------------------------------------------------------------------------------------
-
-
-async def test_what_is_free_is_asked_in_one_request_which_all_who_ask_share(cluster: Cluster) -> None:
-    backend = await cluster.backend()
-    await backend.room(max_age=NOW)
-    before = cluster.requests()
-    told = await asyncio.gather(*(backend.room(max_age=timedelta(seconds=5)) for _ in range(20)))
-    assert cluster.requests() == before
-    assert all(rooms == told[0] for rooms in told)
-    cluster.manager.agents.all[0].used = {"cpu": Decimal(3)}
-    rooms, _ = await asyncio.gather(backend.room(max_age=NOW), backend.room(max_age=timedelta(seconds=1)))
-    assert cluster.requests() == before + 1
-    assert sorted(rooms) == ["default", "mixed", "npu"]
-    default = rooms["default"]
-    assert (default.capacity["cpu"], default.used["cpu"], default.free["cpu"], default.agents) == (24, 3, 21, 3)
-    assert default.largest is not None
-    assert (default.largest["cpu"], default.largest["atom.device"]) == (8, 4)
-
-
-async def test_devices_that_are_free_on_two_agents_are_no_room_for_two_on_one(cluster: Cluster) -> None:
-    backend = await cluster.backend()
-    gib = Decimal(2**30)
-    two = {"cpu": Decimal(1), "cuda.device": Decimal(2)}
-    cluster.manager.agents.all += [
-        Agent(
-            name, "pairs", {"cpu": Decimal(8), "mem": 16 * gib, "cuda.device": Decimal(2)}, {"cuda.device": Decimal(1)}
-        )
-        for name in ("i-one", "i-two")
-    ]
-    room = (await backend.room(max_age=NOW))["pairs"]
-    assert (room.free["cuda.device"], room.takes(two)) == (2, False)
-    assert room.takes({"cuda.device": Decimal(1)}, containers=2)
-    assert not room.takes({"cuda.device": Decimal(1)}, containers=3)
-
-
-async def test_agents_that_are_lost_kept_free_or_of_another_processor_are_no_room(cluster: Cluster) -> None:
-    lost, kept_free, other = cluster.manager.agents.all[:3]
-    lost.is_alive, kept_free.is_schedulable, other.architecture = False, False, "aarch64"
-    room = (await (await cluster.backend()).room(max_age=NOW))["default"]
-    assert (room.agents, room.capacity["cpu"], room.free) == (1, 8, {})
-
-
-async def test_where_agents_are_hidden_sums_are_told_and_what_exceeds_them_is_refused(cluster: Cluster) -> None:
-    cluster.manager.policy.hides_agents = True
-    backend = await cluster.backend()
-    cluster.manager.agents.all[0].used = {"cpu": Decimal(3)}
-    room = (await backend.room(max_age=NOW))["default"]
-    assert (room.capacity["cpu"], room.free["cpu"], room.pieces, room.agents) == (24, 21, None, None)
-    before = cluster.requests()
-    await backend.room(max_age=NOW)
-    assert cluster.requests() == before + 1, "they are not asked for again for a while"
-    with pytest.raises(SessionRefused, match="it asks for 25 cpu, and no agent of the resource group 'default'"):
-        await backend.create(a_spec("true", slots={"cpu": Decimal(25)}))
-    assert (await backend.create(a_spec("true", slots={"cpu": Decimal(1)}))).session_id

@@ -43,7 +43,7 @@ from .mounting import Mounted, mounts_of
 from .remains import Remains
 from .sessions import Sessions
 from .stopping import Stopping
-from .truth import Session
+from .truth import Blame, Session
 from .waiting import Waiting
 from .wrapper import wrap
 
@@ -87,7 +87,7 @@ class BackendAI:
         self._stopping = Stopping(gateway, self._hints.ring)
         self._creating: dict[str, asyncio.Task[Observation]] = {}
         self._ends: OrderedDict[str, Observation] = OrderedDict()
-        self._blamed: dict[str, str] = {}
+        self._blamed: dict[str, Blame] = {}
         self._hearing: asyncio.Task[None] | None = None
 
     # -- the verbs ------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ class BackendAI:
                 left = await self._remains.of(session)
             except ManagerError as error:
                 raise SessionBackendUnavailable(str(error)) from error
-        seen = session.observation(left, self._blamed.get(session.name, ""), self._waiting.words(session))
+        seen = session.observation(left, self._blamed.get(session.name), self._waiting.words(session))
         if seen.status.is_terminal:
             self._end(seen)
         elif session.name in self._stopping and seen.status is not SessionStatus.STOPPING:
@@ -310,12 +310,18 @@ class BackendAI:
         for session in self._doubts.left_behind(sessions, now):
             log.info("ending a session whose command is over", session=session.name)
             self._stopping.stop(session.name, session.id)
+        for session in sessions:
+            if broken := session.broken:  # noted at once: its command may fail of it before anybody ends it
+                self._blamed.setdefault(session.name, Blame(broken, explains_failure=True))
+        for session in self._doubts.broken(sessions, now):
+            log.warning("ending a session that lost a container", session=session.name, reason=session.broken)
+            self._stopping.stop(session.name, session.id)
         if self._doubts.on_lost_agents(sessions, now):
             with suppress(ManagerError):  # it may have come back since it was last asked about
                 self._note_agents(await self._catalogue.agents.look(kept=0))
         for session, agent in self._doubts.on_lost_agents(sessions, now):
             log.warning("ending a session on a lost agent", session=session.name, agent=agent)
-            self._blamed[session.name] = agent
+            self._blamed[session.name] = Blame(session.loss_of(agent))
             self._stopping.stop(session.name, session.id, is_unreachable=True)
         for session in self._doubts.to_look_at(sessions, now):
             with suppress(ManagerError):
