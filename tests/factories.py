@@ -12,6 +12,8 @@ import yaml
 
 from fasttrack.domain.job import Job, JobSnapshot, TaskInstance
 from fasttrack.domain.pipeline import ClusterMode, Pipeline, Resources, RetryPolicy, RunIf, Task, TaskKind, Timeouts
+from fasttrack.domain.resources import Slots
+from fasttrack.domain.room import Room
 from fasttrack.domain.states import InstanceState, JobState
 from fasttrack.ids import InstanceId, JobId, PipelineId, ProjectId, VersionId, new_id
 
@@ -45,6 +47,11 @@ def a_task(index: int, name: str, needs: tuple[int, ...] = (), **changes: Any) -
         service=None,
     )
     return replace(task, **changes)
+
+
+def an_idle(slots: Slots) -> Room:
+    """What a resource group of one agent has, of which nothing is taken."""
+    return Room.of([(slots, {}, True)])
 
 
 def a_pipeline(graph: Mapping[str, str], name: str = "demo", **changes: Mapping[str, Any]) -> Pipeline:

@@ -173,9 +173,14 @@ async def test_resources_are_listed_with_who_uses_them(stored: CommandLine, worl
     assert (await stored("run", demo, "--wait", "--scheduler")).code == 0
     table = (await stored("resources")).out
     assert [line.split() for line in table.splitlines()][:2] == [
-        ["GROUP", "SITE", "SLOT", "CAPACITY", "USED", "WAITING", "FREE"],
-        ["default", "simulated", "cpu", "4", "0", "0", "4"],
+        ["GROUP", "SITE", "SLOT", "CAPACITY", "USED", "WAITING", "FREE", "LARGEST"],
+        ["default", "simulated", "cpu", "4", "0", "0", "4", "4"],
     ]
     (group,) = json.loads((await stored("resources", "--json")).out)["resource_groups"]
-    assert group["slots"] == [{"name": "cpu", "capacity": 4, "used": 0, "waiting": 0, "free": 4}]
+    assert group["slots"] == [
+        {
+            "name": "cpu", "capacity": 4, "used": 0, "waiting": 0, "free": 4,
+            "used_by_anybody": 0, "largest_free": 4,
+        }
+    ]  # fmt: skip
     assert (group["name"], group["is_whole_site"], group["used_by"]) == ("default", True, [])

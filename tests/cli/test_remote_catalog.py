@@ -21,7 +21,7 @@ from fasttrack_scheduler.backends.simulated import Script
 from tests.cli.command_line import Answer, CommandLine, World
 from tests.cli.remote_server import RemoteCommandLine, Server, settled
 from tests.engine import Engine
-from tests.factories import a_file
+from tests.factories import a_file, an_idle
 from tests.people import People
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
@@ -232,7 +232,7 @@ async def test_resource_groups_are_told_alike_with_parts_of_slots_and_who_uses_t
         await engine.reached(job, "a", InstanceState.RUNNING)
         capacity = {"cpu": Decimal(8), "mem": Decimal(2**30), "cuda.shares": Decimal("1.5"), "rngd.device": Decimal(2)}
         async with engine.database.transaction() as db:
-            await write_capacity(db, "simulated", {"": capacity})
+            await write_capacity(db, "simulated", {"": an_idle(capacity)})
         for form in ((), ("--json",)):
             here, there = await stored("resources", *form), await remote("resources", *form)
             assert there == here

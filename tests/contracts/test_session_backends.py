@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -141,15 +142,31 @@ async def test_a_refused_session_leaves_nothing(site: TestSite, backend: Session
     assert site.executions(spec.name) == 0
 
 
-async def test_capacity_tells_what_the_site_has_whoever_uses_it(site: TestSite, backend: SessionBackend) -> None:
-    empty = await backend.capacity()
-    assert empty[site.group]["cpu"] == PLACES
-    assert all(amount > 0 for slots in empty.values() for amount in slots.values())
-    spec = site.runs()
+async def test_room_tells_what_the_site_has_and_what_is_free_of_it_whoever_uses_it(
+    site: TestSite, backend: SessionBackend
+) -> None:
+    async def has_free(cpu: int) -> bool:
+        room = (await other.room(max_age=NOW))[site.group]
+        assert room.capacity == empty.capacity
+        assert room.agents == 1
+        assert room.used.get("cpu", 0) + room.free["cpu"] == PLACES
+        return room.free["cpu"] == cpu
+
+    other = await site.backend()
+    empty = (await backend.room(max_age=NOW))[site.group]
+    assert empty.capacity["cpu"] == PLACES
+    assert all(amount > 0 for amount in empty.capacity.values())
+    assert await has_free(PLACES)
+    spec, one = site.runs(), {"cpu": Decimal(1)}
     await backend.create(spec)
     await reaches(backend, spec.name, SessionStatus.RUNNING)
-    assert await backend.capacity() == empty
+    await eventually(lambda: has_free(PLACES - 1))
+    left = (await other.room(max_age=NOW))[site.group]
+    assert left.largest is not None
+    assert left.largest["cpu"] == PLACES - 1
+    assert (left.takes(one), left.takes({"cpu": Decimal(PLACES)}), left.takes(one, PLACES)) == (True, False, False)
     await backend.terminate(spec.name, grace=NOW)
+    await eventually(lambda: has_free(PLACES))
 
 
 async def test_terminate_ends_a_session(site: TestSite, backend: SessionBackend) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from fasttrack.domain.pipeline import Alternative, Resources
 from fasttrack.domain.states import InstanceState
-from fasttrack.domain.usage import ANY_GROUP, MOST_USES, Asked, User, sum_up
+from fasttrack.domain.usage import ANY_GROUP, MOST_USES, Asked, Told, User, sum_up
 from tests.factories import NOW, a_task
 
 D, R, Q = Decimal, InstanceState.RUNNING, InstanceState.QUEUED
@@ -19,7 +19,7 @@ def asked(user: User | None, state: InstanceState = R, count: int = 1, group: st
 
 
 def test_what_is_held_is_used_and_what_is_queued_waits() -> None:
-    capacity = {("here", "gpu"): ({"cpu": D(8), "cuda.shares": D(2), "mem": D(100)}, NOW)}
+    capacity = {("here", "gpu"): Told({"cpu": D(8), "cuda.shares": D(2), "mem": D(100)}, NOW)}
     (group,) = sum_up(capacity, [asked(ADA, count=2), asked(ADA, Q), asked(BOB, InstanceState.STOPPING)])
     assert (group.name, group.site, group.is_whole_site, group.seen_at) == ("gpu", "here", False, NOW)
     assert group.slots == ["cpu", "mem", "cuda.shares"]
@@ -46,20 +46,30 @@ def test_the_smallest_beyond_a_bound_are_summed_too() -> None:
 
 
 def test_a_site_that_makes_no_difference_between_groups_is_one_group() -> None:
-    groups = sum_up({("here", ANY_GROUP): ({"cpu": D(4)}, NOW)}, [asked(ADA), asked(ADA, group="cpu-only")])
+    groups = sum_up({("here", ANY_GROUP): Told({"cpu": D(4)}, NOW)}, [asked(ADA), asked(ADA, group="cpu-only")])
     assert [(g.name, g.is_whole_site, g.used["cpu"], g.free("cpu")) for g in groups] == [("default", True, 4, 0)]
 
 
 def test_a_group_that_is_used_and_of_which_nobody_has_told_has_no_capacity() -> None:
-    capacity = {("here", "gpu"): ({"cpu": D(8)}, NOW + timedelta(hours=1))}
+    capacity = {("here", "gpu"): Told({"cpu": D(8)}, NOW + timedelta(hours=1))}
     told, untold = sum_up(capacity, [asked(ADA, site="there")])
     assert (told.site, told.used, told.uses) == ("here", {}, [])
     assert (untold.site, untold.seen_at, untold.free("cpu"), untold.used["cpu"]) == ("there", None, None, 2)
 
 
+def test_what_others_of_the_site_hold_is_not_free() -> None:
+    cpu = Told({"cpu": D(16)}, NOW, used={"cpu": D(9)}, free={"cpu": D(7)}, largest_free={"cpu": D(4)}, agents=2)
+    (group,) = sum_up({("here", "gpu"): cpu}, [asked(ADA)])
+    assert (group.free("cpu"), group.used_by_anybody("cpu"), group.largest_free("cpu")) == (7, 9, 4)
+    (group,) = sum_up({("here", "gpu"): cpu}, [asked(ADA, count=7)])
+    assert (group.free("cpu"), group.used_by_anybody("cpu"), group.largest_free("cpu")) == (2, 14, 2), (
+        "since it was told"
+    )
+
+
 def test_more_than_there_is_leaves_nothing_free_and_never_less() -> None:
     """A device may be taken away while sessions hold it."""
-    (group,) = sum_up({("here", "gpu"): ({"cpu": D(1)}, NOW)}, [asked(ADA)])
+    (group,) = sum_up({("here", "gpu"): Told({"cpu": D(1)}, NOW)}, [asked(ADA)])
     assert (group.used["cpu"], group.free("cpu")) == (2, 0)
 
 

@@ -17,7 +17,7 @@ from fasttrack.settings import Settings
 from fasttrack_scheduler.backends.base import SessionRefused, SessionStatus, wait_until_terminal
 from fasttrack_scheduler.backends.local import capacity
 from fasttrack_scheduler.backends.local.backend import LocalBackend
-from fasttrack_scheduler.backends.local.devices import allot, variables
+from fasttrack_scheduler.backends.local.devices import allot, free, variables
 from fasttrack_scheduler.backends.local.ledger import Entry, Ledger
 from fasttrack_scheduler.backends.local.queue import in_use, place, why_waiting
 from tests.contracts.sites import LocalTestSite, make_spec
@@ -52,6 +52,17 @@ def test_a_large_session_is_not_starved_by_small_ones() -> None:
     assert start(entries, totals) == ["s0"]
     del entries["s0"]
     assert start(entries, totals) == ["s1"]
+
+
+def test_what_is_free_is_the_most_that_one_more_session_could_get() -> None:
+    totals = amounts(cpu=4, cuda_device=3, cuda_shares=3)
+    entries = queue_of(amounts(cpu=1, cuda_shares="0.6"), amounts(cpu=1, cuda_shares="0.5"))
+    start(entries, totals)
+    left = free(totals, in_use(entries.values()), [entry.devices for entry in entries.values()])
+    assert left == amounts(cpu=2, cuda_device=1, cuda_shares="1.5"), "0.4 and 0.5 of two devices, and one whole"
+    for slots in (amounts(cuda_device=1), amounts(cuda_shares="1.5")):
+        assert allot(slots, totals, [entry.devices for entry in entries.values()]) is not None
+    assert allot(amounts(cuda_shares="1.6"), totals, [entry.devices for entry in entries.values()]) is None
 
 
 def test_waiting_for_a_device_does_not_hold_up_free_cpu() -> None:

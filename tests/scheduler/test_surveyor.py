@@ -7,10 +7,13 @@ from decimal import Decimal
 
 from fasttrack.db import Database
 from fasttrack.db.capacity import list_capacity, write_capacity
+from fasttrack.domain.room import Room
 from fasttrack.settings import Settings
-from fasttrack_scheduler.backends.simulated import SimulatedBackend, SimulatedSite
+from fasttrack_scheduler.backends.simulated import Script, SimulatedBackend, SimulatedSite
 from fasttrack_scheduler.loops.surveyor import Surveyor
+from tests.contracts.sites import make_spec
 from tests.engine import Engine
+from tests.factories import an_idle
 from tests.waiting import eventually
 
 D = Decimal
@@ -52,9 +55,31 @@ async def test_what_has_not_changed_is_not_written_again_within_a_minute(
     assert await stored(database) == [("simulated", "", "cpu", D(2))]
 
 
+async def test_what_is_free_is_noted_too_and_when_it_changes(database: Database, settings: Settings) -> None:
+    async def noted() -> list[tuple[Decimal | None, ...]]:
+        async with database.transaction() as db:
+            return [(c.capacity, c.used, c.free, c.largest_free, c.agents) for c in await list_capacity(db)]
+
+    site = SimulatedSite(room=3)
+    backend = SimulatedBackend(site)
+    surveyor = Surveyor(database, backend, settings)
+    await surveyor.turn()
+    assert await noted() == [(3, 0, 3, 3, 1)]
+    spec = make_spec()
+    site.script(spec.name, Script(held=True))
+    await backend.create(spec)
+    await surveyor.turn()
+    assert await noted() == [(3, 1, 2, 2, 1)]
+    hidden = Room.in_sum({"cpu": D(1)}, {"cpu": D(4)})
+    await database.run(lambda db: write_capacity(db, "simulated", {"gpu": hidden}))
+    assert await noted() == [(5, 1, 4, None, None)]
+
+
 async def test_what_a_site_has_replaces_what_it_had_and_leaves_others_alone(database: Database) -> None:
     async def write(site: str, groups: dict[str, dict[str, Decimal]]) -> None:
-        await database.run(lambda db: write_capacity(db, site, groups))
+        await database.run(
+            lambda db: write_capacity(db, site, {name: an_idle(slots) for name, slots in groups.items()})
+        )
 
     await write("a", {"gpu": {"cpu": D(8), "cuda.device": D(2)}, "cpu": {"cpu": D(64)}})
     await write("b", {"gpu": {"cpu": D(1)}})
@@ -66,7 +91,7 @@ async def test_what_a_site_has_replaces_what_it_had_and_leaves_others_alone(data
 
 async def test_a_site_that_nobody_tells_of_any_more_is_forgotten(database: Database) -> None:
     async with database.transaction() as db:
-        await write_capacity(db, "gone", {"": {"cpu": D(8)}})
+        await write_capacity(db, "gone", {"": an_idle({"cpu": D(8)})})
         await db.execute("UPDATE group_capacity SET seen_at = now() - interval '8 days'")
     assert await stored(database) == []
     async with database.transaction() as db:

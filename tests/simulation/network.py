@@ -12,9 +12,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from fasttrack.domain.resources import Slots
+from fasttrack.domain.room import Room
 from fasttrack.storage import LogChunk
-from fasttrack_scheduler.backends.base import Observation, SessionBackendUnavailable, SessionSpec
+from fasttrack_scheduler.backends.base import ROOM_AGE, Observation, SessionBackendUnavailable, SessionSpec
 
 from .cluster import Cluster, NameTaken, Session
 from .faults import FENCE
@@ -87,8 +87,9 @@ class ClusterBackend:
     async def logs(self, name: str, *, offset: int, limit: int) -> LogChunk:
         return await self._ask("logs", name, lambda: self.cluster.read(name, offset, limit))
 
-    async def capacity(self) -> Mapping[str, Slots]:
-        return await self._ask("capacity", "", lambda: {"default": {"cpu": Decimal(self.cluster.room or 64)}})
+    async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
+        in_all = {"cpu": Decimal(self.cluster.room or 64)}
+        return await self._ask("room", "", lambda: {"default": Room.of([(in_all, {}, True)])})
 
     def events(self) -> AsyncIterator[str]:
         return self.wire.hints()

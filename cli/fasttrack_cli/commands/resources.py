@@ -29,7 +29,7 @@ async def resources(call: Invocation) -> int:
         call.out.say("No site has told what it has yet: a scheduler has to run first.")
         return OK
     call.out.table(
-        ["group", "site", "slot", "capacity", "used", "waiting", "free"],
+        ["group", "site", "slot", "capacity", "used", "waiting", "free", "largest"],
         [[g.name, g.site, slot, *_amounts(g, slot)] for g in groups for slot in g.slots],
     )
     if any(g.uses for g in groups):
@@ -41,9 +41,10 @@ async def resources(call: Invocation) -> int:
 
 
 def _amounts(group: ResourceGroup, slot: str) -> list[str]:
-    capacity, free = ("unknown" if x is None else _say(slot, x) for x in (group.capacity.get(slot), group.free(slot)))
+    amounts = (group.capacity.get(slot), group.free(slot), group.largest_free(slot))
+    capacity, free, largest = ("unknown" if x is None else _say(slot, x) for x in amounts)
     used, waiting = (_say(slot, x) if x else "0" for x in (group.used.get(slot), group.waiting.get(slot)))
-    return [capacity, used, waiting, free]
+    return [capacity, used, waiting, free, largest]
 
 
 def _row(use: Use) -> list[str]:
@@ -65,6 +66,7 @@ def _json(group: ResourceGroup) -> dict[str, Any]:
         "site": group.site,
         "is_whole_site": group.is_whole_site,
         "seen_at": group.seen_at,
+        "agents": group.told.agents if group.told else None,
         "slots": [
             {
                 "name": slot,
@@ -72,6 +74,8 @@ def _json(group: ResourceGroup) -> dict[str, Any]:
                 "used": _number(group.used.get(slot)) or 0,
                 "waiting": _number(group.waiting.get(slot)) or 0,
                 "free": _number(group.free(slot)),
+                "used_by_anybody": _number(group.used_by_anybody(slot)),
+                "largest_free": _number(group.largest_free(slot)),
             }
             for slot in group.slots
         ],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from fasttrack.domain.usage import ResourceGroup, Use, User
+from fasttrack.domain.usage import ResourceGroup, Told, Use, User
 
 from .connection import Connection
 
@@ -17,6 +17,9 @@ class _Slot:
     capacity: Decimal | None
     used: Decimal
     waiting: Decimal
+    free: Decimal | None = None
+    used_by_anybody: Decimal | None = None
+    largest_free: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class _Group:
     seen_at: datetime | None
     slots: list[_Slot]
     used_by: list[_Use]
+    agents: int | None = None
 
 
 class RemoteResources:
@@ -55,11 +59,22 @@ def _told(group: _Group) -> ResourceGroup:
         site=group.site,
         name=group.name,
         is_whole_site=group.is_whole_site,
-        seen_at=group.seen_at,
-        capacity={slot.name: slot.capacity for slot in group.slots if slot.capacity is not None},
+        told=_what_the_site_said(group),
         used={slot.name: slot.used for slot in group.slots},
         waiting={slot.name: slot.waiting for slot in group.slots},
         uses=[Use(_user(use), use.sessions, use.waiting, use.slots) for use in group.used_by],
+    )
+
+
+def _what_the_site_said(group: _Group) -> Told | None:
+    if group.seen_at is None:
+        return None
+
+    def known(name: str) -> dict[str, Decimal]:
+        return {slot.name: value for slot in group.slots if (value := getattr(slot, name)) is not None}
+
+    return Told(
+        known("capacity"), group.seen_at, known("used_by_anybody"), known("free"), known("largest_free"), group.agents
     )
 
 

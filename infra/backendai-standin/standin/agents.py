@@ -21,13 +21,20 @@ class Agent:
     slots: dict[str, Decimal]
     used: dict[str, Decimal] = field(default_factory=dict)
     is_alive: bool = True
+    is_schedulable: bool = True
+    """Whether its admins let sessions on it."""
+    architecture: str = "x86_64"
 
     def has_room(self, wanted: Mapping[str, Decimal]) -> bool:
         """Whether it could take a container with these slots now."""
-        return self.is_alive and all(
-            self.used.get(name, Decimal(0)) + amount <= self.slots.get(name, Decimal(0))
-            for name, amount in wanted.items()
-            if amount
+        return (
+            self.is_alive
+            and self.is_schedulable
+            and all(
+                self.used.get(name, Decimal(0)) + amount <= self.slots.get(name, Decimal(0))
+                for name, amount in wanted.items()
+                if amount
+            )
         )
 
     def change(self, slots: Mapping[str, Decimal], sign: int) -> None:

@@ -37,9 +37,13 @@ class Events:
         told = exit_code if self._generation.tells_exit_codes else None
         self._tell(name, session, reason, told, {})
 
-    def kernels(self, name: str, session: Session, reason: str, exit_code: int | None = None) -> None:
-        """Tell of each container of a session."""
+    def kernels(
+        self, name: str, session: Session, reason: str, exit_code: int | None = None, only: str | None = None
+    ) -> None:
+        """Tell of each container of a session, or of one."""
         for kernel in session.kernels:
+            if only not in (None, kernel.host):
+                continue
             self._tell(name, session, reason, exit_code, _place(kernel))
 
     def _tell(self, name: str, session: Session, reason: str, exit_code: int | None, more: dict[str, Any]) -> None:

@@ -92,6 +92,8 @@ class Session:
             self.info = info
         self.history[status] = now.isoformat()
         for kernel in self.kernels:
+            if kernel.status in OVER:  # it ended before the others
+                continue
             kernel.status = status
             if status in OVER:
                 kernel.info = kernel.info or self.info
@@ -101,6 +103,7 @@ class Session:
     def row(self) -> dict[str, Any]:
         """As GraphQL shows it: objects are texts of JSON."""
         slots = json.dumps({name: str(amount) for name, amount in self.slots.items()})
+        in_all = json.dumps({name: str(amount * len(self.kernels)) for name, amount in self.slots.items()})
         has_slots = self.status not in ("PENDING", *OVER)
         return {
             "id": self.id,
@@ -125,8 +128,8 @@ class Session:
             "cluster_mode": self.cluster_mode,
             "cluster_size": self.cluster_size,
             "access_key": self.access_key,
-            "occupying_slots": slots if has_slots else "{}",
-            "occupied_slots": slots if has_slots or self.is_over else "{}",
+            "occupying_slots": in_all,  # while it waits too, when it has nothing yet
+            "occupied_slots": in_all,
             "requested_slots": slots,
             "priority": self.priority,
             "agents": [k.agent for k in self.kernels if k.agent] or None,
@@ -144,7 +147,7 @@ class Session:
                     "status_data": json.dumps({"kernel": {"exit_code": -1}}) if self.is_over else "{}",
                     "agent": k.agent,
                     "container_id": k.id.replace("-", "") if has_slots else None,
-                    "occupied_slots": slots if has_slots else "{}",
+                    "occupied_slots": slots,
                 }
                 for k in self.kernels
             ],

@@ -74,6 +74,7 @@ class Lives:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for process in self._processes.values():
             _kill(process)
+        await asyncio.gather(*(process.wait() for process in self._processes.values()))
 
     def _spawn(self, work: object) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
@@ -101,6 +102,9 @@ class Lives:
         process = await self._start(session)
         if session.is_over:  # by force, a moment ago
             _kill(process)
+            return
+        if session.ending is not None:  # asked for while the container was made
+            await self._over(session, session.ending)
             return
         self._events.kernels("kernel_started", session, "")
         if self.is_late:
@@ -316,10 +320,22 @@ class Lives:
             raise KeyError(name)
         agent.is_alive = False
         for session in self._ledger.sessions.values():
-            if any(k.agent == name for k in session.kernels):
+            if session.kernels[0].agent == name:  # where its command runs
                 process = self._processes.pop(session.id, None)
                 if process is not None:
                     _kill(process)
+
+    def end_container(self, name: str, host: str) -> None:
+        """A container of a running session dies, one in which the command does not run; the session goes on without it.
+
+        :raises KeyError: there is none of that name in a session of that name.
+        """
+        session = next((s for s in self._ledger.sessions.values() if s.name == name and s.status == "RUNNING"), None)
+        kernel = next((k for k in session.kernels[1:] if k.host == host), None) if session is not None else None
+        if session is None or kernel is None:
+            raise KeyError(f"{name}/{host}")
+        kernel.status, kernel.info = "TERMINATED", "self-terminated"
+        self._events.kernels("kernel_terminated", session, "self-terminated", -1, only=host)
 
     async def find_agent(self, name: str) -> None:
         """The agent comes back; what ran on it does not."""

@@ -65,7 +65,7 @@ class Panel:
 
     async def operate(self, request: Request) -> Response:
         """`stop` and `start` the manager, have it be `late` to write RUNNING or `early`, `cut` its streams, `lose` and
-        `find` an agent.
+        `find` an agent, `end` a container such as `sub1` under a session that goes on.
         """
         match request.path_params["what"]:
             case "stop":
@@ -83,6 +83,14 @@ class Panel:
                 await self._manager.lives.lose_agent(request.query_params["agent"])
             case "find":
                 await self._manager.lives.find_agent(request.query_params["agent"])
+            case "end":
+                given = request.query_params
+                try:
+                    self._manager.lives.end_container(given.get("session", ""), given.get("container", ""))
+                except KeyError as error:
+                    return PlainTextResponse(f"no container {error} runs beside a main one\n", 404)
             case _:
-                return PlainTextResponse("stop, start, late, early, cut, lose?agent=, find?agent=\n", 404)
+                return PlainTextResponse(
+                    "stop, start, late, early, cut, lose?agent=, find?agent=, end?session=&container=\n", 404
+                )
         return JSONResponse({})

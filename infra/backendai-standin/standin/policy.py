@@ -31,6 +31,8 @@ class Policy:
     """Only 26.x has it; `None`: no limit."""
     total_resource_slots: dict[str, Decimal] = field(default_factory=dict)
     """What is not named is not limited."""
+    hides_agents: bool = False
+    """Whether users are shown none, as an admin can have it."""
 
     def change(self, given: Mapping[str, Any]) -> None:
         """Take new limits by name. :raises ValueError: there is no such limit."""

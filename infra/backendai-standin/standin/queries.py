@@ -109,6 +109,8 @@ class Queries:
         row = session.row()
         if self._is_new and not session.data:
             row["status_data"] = None
+        if self._is_new and session.is_over:
+            row |= {"occupying_slots": "{}", "occupied_slots": "{}"}
         return row
 
     def _sessions(
@@ -145,15 +147,17 @@ class Queries:
         return {"total_count": len(rows), "items": rows[offset : offset + limit]}
 
     def _summaries(self, limit: int, offset: int) -> dict[str, Any]:
+        if self._policy.hides_agents:
+            raise PermissionError("Forbidden operation.")
         items = [
             {
                 "id": agent.id,
                 "status": "ALIVE" if agent.is_alive else "LOST",
                 "scaling_group": agent.group,
-                "schedulable": agent.is_alive,
+                "schedulable": agent.is_schedulable,
                 "available_slots": json.dumps({n: str(a) for n, a in agent.slots.items()}),
                 "occupied_slots": json.dumps({n: str(agent.used.get(n, 0)) for n in agent.slots}),
-                "architecture": "x86_64",
+                "architecture": agent.architecture,
             }
             for agent in self._agents.all
         ]

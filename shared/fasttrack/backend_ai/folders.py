@@ -30,6 +30,10 @@ _MOST_MADE = 10_000
 _READY = frozenset({"ready", "performing", "cloning", "mounted"})
 
 
+class InTrash(Refused):
+    """The folder is in the trash, which keeps its name: restored, it is there again."""
+
+
 @dataclass(frozen=True, slots=True)
 class FolderEntry:
     """One name in a directory of a folder."""
@@ -56,18 +60,27 @@ class Folders:
 
     async def find(self, name: str) -> UUID | None:
         """The id of a folder that can be used, or `None`: there is none, or it is in the trash."""
+        try:
+            return await self.present(name)
+        except InTrash:
+            return None
+
+    async def present(self, name: str) -> UUID | None:
+        """As `find`. :raises InTrash: that is where it is."""
         if (known := self._ids.get(name)) is not None:
             return known
         found = await self._look(name)
-        if found is None or str(found.get("status", "ready")) not in _READY:
+        if found is None:
             return None
+        if str(found.get("status", "ready")) not in _READY:
+            raise InTrash(f"the folder {name} is in the trash of the cluster")
         self._ids[name] = UUID(str(found["id"]))
         return self._ids[name]
 
     async def ensure(self, name: str) -> UUID:
         """The id of a folder of ours, made if there is none.
 
-        :raises Refused: it cannot be made, or somebody deleted it and its name is kept by the trash.
+        :raises InTrash: somebody deleted it, and it can be restored. :raises Refused: it cannot be made.
         """
         if (known := self._ids.get(name)) is not None:
             return known
@@ -190,14 +203,14 @@ class Folders:
 
     async def _ensure(self, names: Sequence[str]) -> Mapping[str, UUID]:
         (name,) = names
-        if (found := await self.find(name)) is None:
+        if (found := await self.present(name)) is None:
             body = {"name": name, "usage_mode": "general", "permission": "rw"}
             if self._host is not None:
                 body["host"] = self._host
             try:
                 made = await self._gateway.call("POST", "/folders", body=body)
                 found = self._ids[name] = UUID(str(made["id"]))
-            except (Refused, Unknown):  # another scheduler was faster (23.09 may answer 500 then), or the trash has it
+            except (Refused, Unknown):  # another scheduler was faster; 23.09 may answer 500 then
                 found = await self.find(name)
                 if found is None:
                     raise

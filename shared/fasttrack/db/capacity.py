@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ..domain.resources import Slots
+from ..domain.room import Room
 from ..domain.states import InstanceState
 from ..ids import PipelineId, ProjectId, VersionId
 from .engine import Db
@@ -26,6 +26,11 @@ class StoredCapacity:
     """Empty: the site makes no difference between groups."""
     slot: str
     capacity: Decimal
+    used: Decimal | None
+    """By anybody; like the rest, `None` where it is not known."""
+    free: Decimal | None
+    largest_free: Decimal | None
+    agents: int | None
     seen_at: datetime
 
 
@@ -49,24 +54,36 @@ class OpenTasks:
     count: int
 
 
-async def write_capacity(db: Db, site: str, groups: Mapping[str, Slots]) -> None:
-    """Note what the site has, in place of what was noted before; sites that nobody tells of any more are forgotten.
+async def write_capacity(db: Db, site: str, groups: Mapping[str, Room]) -> None:
+    """Note what the site has and has left, in place of what was noted before; sites that nobody tells of any more are
+    forgotten.
 
     One statement, repeatable, by any number of schedulers at once.
     """
-    rows = sorted((group, slot, amount) for group, slots in groups.items() for slot, amount in slots.items())
+    rows = sorted((group, slot) for group, room in groups.items() for slot in room.capacity)
+    rooms = [groups[group] for group, _ in rows]
+    slots = [slot for _, slot in rows]
+    none = Decimal(0)
     await db.execute(
-        """WITH told AS (SELECT * FROM unnest($2::text[], $3::text[], $4::numeric[]) AS t(resource_group, slot, capacity)),
+        """WITH told AS (
+             SELECT * FROM unnest($2::text[], $3::text[], $4::numeric[], $5::numeric[], $6::numeric[], $7::numeric[], $8::int[])
+               AS t(resource_group, slot, capacity, used, free, largest_free, agents)),
              gone AS (
-               DELETE FROM group_capacity AS c WHERE c.seen_at < now() - $5::interval OR (c.site = $1 AND NOT EXISTS (
+               DELETE FROM group_capacity AS c WHERE c.seen_at < now() - $9::interval OR (c.site = $1 AND NOT EXISTS (
                  SELECT FROM told t WHERE t.resource_group = c.resource_group AND t.slot = c.slot)))
-           INSERT INTO group_capacity (site, resource_group, slot, capacity, seen_at)
-           SELECT $1, resource_group, slot, capacity, now() FROM told ORDER BY 1, 2, 3
-           ON CONFLICT (site, resource_group, slot) DO UPDATE SET capacity = excluded.capacity, seen_at = excluded.seen_at""",
+           INSERT INTO group_capacity (site, resource_group, slot, capacity, used, free, largest_free, agents, seen_at)
+           SELECT $1, told.*, now() FROM told ORDER BY 1, 2, 3
+           ON CONFLICT (site, resource_group, slot) DO UPDATE SET
+             capacity = excluded.capacity, used = excluded.used, free = excluded.free,
+             largest_free = excluded.largest_free, agents = excluded.agents, seen_at = excluded.seen_at""",
         site,
-        [r[0] for r in rows],
-        [r[1] for r in rows],
-        [r[2] for r in rows],
+        [group for group, _ in rows],
+        slots,
+        [room.capacity[slot] for room, slot in zip(rooms, slots, strict=True)],
+        [room.used.get(slot, none) for room, slot in zip(rooms, slots, strict=True)],
+        [room.free.get(slot, none) for room, slot in zip(rooms, slots, strict=True)],
+        [None if room.largest is None else room.largest[slot] for room, slot in zip(rooms, slots, strict=True)],
+        [room.agents for room in rooms],
         FORGOTTEN_AFTER,
     )
 
@@ -74,8 +91,8 @@ async def write_capacity(db: Db, site: str, groups: Mapping[str, Slots]) -> None
 async def list_capacity(db: Db) -> list[StoredCapacity]:
     """What every site has, by site, resource group and slot."""
     rows = await db.rows(
-        """SELECT site, resource_group, slot, capacity, seen_at FROM group_capacity WHERE seen_at >= now() - $1::interval
-           ORDER BY site, resource_group, slot""",
+        """SELECT site, resource_group, slot, capacity, used, free, largest_free, agents, seen_at
+           FROM group_capacity WHERE seen_at >= now() - $1::interval ORDER BY site, resource_group, slot""",
         FORGOTTEN_AFTER,
     )
     return [StoredCapacity(**r) for r in rows]

@@ -341,6 +341,10 @@ group_capacity = Table(
     Column("resource_group", Text, nullable=False),  # empty: the site makes no difference between groups
     Column("slot", Text, nullable=False),
     Column("capacity", Numeric, nullable=False),  # in all, taken or not: cores, bytes, or the slot's own unit
+    Column("used", Numeric),  # taken of it by anybody; unset in rows of an older scheduler, as are the next three
+    Column("free", Numeric),  # where sessions are placed now
+    Column("largest_free", Numeric),  # the most that is free on one agent; unset also where agents are not shown
+    Column("agents", Integer),  # of the whole group, alive; unset also where they are not shown
     Column("seen_at", DateTime(timezone=True), nullable=False),  # when a scheduler of the site last said so
     PrimaryKeyConstraint("site", "resource_group", "slot"),
     CheckConstraint("capacity >= 0", name="capacity"),

@@ -57,6 +57,21 @@ class Use:
     """That are held."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a site last told of one of its groups. A slot that is not in a map of it is not known."""
+
+    capacity: Slots
+    seen_at: datetime
+    used: Slots = field(default_factory=dict)
+    """By anybody, sessions that are not FastTrack's included."""
+    free: Slots = field(default_factory=dict)
+    largest_free: Slots = field(default_factory=dict)
+    """The most that is free on one agent."""
+    agents: int | None = None
+    """Alive."""
+
+
 @dataclass(slots=True)
 class ResourceGroup:
     """One group of a site."""
@@ -65,13 +80,31 @@ class ResourceGroup:
     name: str
     is_whole_site: bool
     """Whether sessions of any group's name are placed here."""
-    seen_at: datetime | None
-    """When its capacity was last told; `None`: it never was, and only what is used is known."""
-    capacity: Slots
+    told: Told | None
+    """What the site told of it; `None`: nothing, and only what is used by our own sessions is known."""
     used: Slots = field(default_factory=dict)
     waiting: Slots = field(default_factory=dict)
     """Asked for by sessions that are not given it yet."""
     uses: list[Use] = field(default_factory=list)
+
+    @property
+    def seen_at(self) -> datetime | None:
+        """When its capacity was last told."""
+        return None if self.told is None else self.told.seen_at
+
+    @property
+    def capacity(self) -> Slots:
+        return {} if self.told is None else self.told.capacity
+
+    def used_by_anybody(self, slot: str) -> Decimal | None:
+        """What is taken, sessions that are not ours included; `None` where it is not known."""
+        told = None if self.told is None else self.told.used.get(slot)
+        return None if told is None else max(told, self.used.get(slot, Decimal(0)))
+
+    def largest_free(self, slot: str) -> Decimal | None:
+        """The most that was free on one agent; `None` where it is not known."""
+        told, free = None if self.told is None else self.told.largest_free.get(slot), self.free(slot)
+        return None if told is None or free is None else min(told, free)
 
     @property
     def slots(self) -> list[str]:
@@ -79,10 +112,13 @@ class ResourceGroup:
         return in_order(self.capacity.keys() | self.used.keys() | self.waiting.keys())
 
     def free(self, slot: str) -> Decimal | None:
-        """How much is not taken; `None` where nobody knows how much there is."""
+        """How much is taken neither by our sessions now nor, when it was told, by others; `None` where nobody knows how much
+        there is.
+        """
         if slot not in self.capacity:
             return None
-        return max(self.capacity[slot] - self.used.get(slot, Decimal(0)), Decimal(0))
+        left = max(self.capacity[slot] - self.used.get(slot, Decimal(0)), Decimal(0))
+        return left if self.told is None else min(left, self.told.free.get(slot, left))
 
 
 def in_order(slots: Iterable[str]) -> list[str]:
@@ -90,21 +126,21 @@ def in_order(slots: Iterable[str]) -> list[str]:
     return sorted(slots, key=lambda slot: (slot != "cpu", slot != "mem", slot))
 
 
-def sum_up(capacity: Mapping[tuple[str, str], tuple[Slots, datetime]], asked: Iterable[Asked]) -> list[ResourceGroup]:
+def sum_up(told: Mapping[tuple[str, str], Told], asked: Iterable[Asked]) -> list[ResourceGroup]:
     """The groups by site and name, each with who takes of it: the largest first, those that are not named at the end.
 
-    :param capacity: by site and resource group.
+    :param told: by site and resource group.
     """
     groups = {
-        (site, name): ResourceGroup(site, name or DEFAULT_GROUP, name == ANY_GROUP, seen_at, slots)
-        for (site, name), (slots, seen_at) in capacity.items()
+        (site, name): ResourceGroup(site, name or DEFAULT_GROUP, name == ANY_GROUP, group)
+        for (site, name), group in told.items()
     }
     uses: dict[tuple[str, str], dict[User | None, Use]] = {}
     for sessions in asked:
         name = ANY_GROUP if (sessions.site, ANY_GROUP) in groups else sessions.resource_group
         key = (sessions.site, name)
         if key not in groups:
-            groups[key] = ResourceGroup(sessions.site, name, is_whole_site=False, seen_at=None, capacity={})
+            groups[key] = ResourceGroup(sessions.site, name, is_whole_site=False, told=None)
         group, taken = groups[key], scale(sessions.slots, sessions.count)
         use = uses.setdefault(key, {}).setdefault(sessions.user, Use(sessions.user))
         if sessions.state in HOLDING:

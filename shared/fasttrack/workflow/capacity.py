@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
-from decimal import Decimal
 
 from .. import spec
 from ..db import Db
 from ..db.capacity import OpenTasks, StoredCapacity, list_capacity, list_open_tasks
 from ..db.listings import Visible
 from ..domain.pipeline import Pipeline
-from ..domain.resources import Slots
-from ..domain.usage import Asked, ResourceGroup, User, sum_up
+from ..domain.usage import Asked, ResourceGroup, Told, User, sum_up
 from ..ids import VersionId
 from .versions import CompiledVersions, NotCompiled
 
@@ -46,12 +43,21 @@ async def _compiled(
             await asyncio.to_thread(versions.compile, missing.documents)
 
 
-def _by_group(stored: Collection[StoredCapacity]) -> dict[tuple[str, str], tuple[Slots, datetime]]:
-    found: dict[tuple[str, str], tuple[dict[str, Decimal], datetime]] = {}
+def _by_group(stored: Collection[StoredCapacity]) -> dict[tuple[str, str], Told]:
+    rows: dict[tuple[str, str], list[StoredCapacity]] = {}
     for row in stored:
-        slots, _ = found.setdefault((row.site, row.resource_group), ({}, row.seen_at))
-        slots[row.slot] = row.capacity
-    return dict(found)
+        rows.setdefault((row.site, row.resource_group), []).append(row)
+    return {
+        key: Told(
+            {row.slot: row.capacity for row in found},
+            found[0].seen_at,
+            {row.slot: row.used for row in found if row.used is not None},
+            {row.slot: row.free for row in found if row.free is not None},
+            {row.slot: row.largest_free for row in found if row.largest_free is not None},
+            found[0].agents,
+        )
+        for key, found in rows.items()
+    }
 
 
 def _asked(tasks: OpenTasks, pipeline: Pipeline, visible: Visible) -> Asked:

@@ -16,7 +16,7 @@ from fasttrack.ids import ProjectId
 from fasttrack_scheduler.backends.simulated import Script
 from tests.api.rest.conftest import Become, counting
 from tests.engine import Engine
-from tests.factories import a_file
+from tests.factories import a_file, an_idle
 
 D = Decimal
 
@@ -36,16 +36,21 @@ async def test_a_group_tells_what_it_has_what_is_taken_and_by_whom(client: httpx
         for job in jobs:
             await engine.reached(job, "a", InstanceState.RUNNING)
         async with engine.database.transaction() as db:
-            await write_capacity(db, "simulated", {"": {"cpu": D(8), "mem": D(2**30), "cuda.shares": D("1.5")}})
+            await write_capacity(
+                db, "simulated", {"": an_idle({"cpu": D(8), "mem": D(2**30), "cuda.shares": D("1.5")})}
+            )
         (group,) = await groups(client)
     assert datetime.fromisoformat(group.pop("seen_at")).tzinfo is not None
     mem = 2**26
     assert group == {
-        "name": "default", "site": "simulated", "is_whole_site": True,
+        "name": "default", "site": "simulated", "is_whole_site": True, "agents": 1,
         "slots": [
-            {"name": "cpu", "unit": "core", "capacity": 8, "used": 5, "waiting": 0, "free": 3},
-            {"name": "mem", "unit": "byte", "capacity": 2**30, "used": 3 * mem, "waiting": 0, "free": 2**30 - 3 * mem},
-            {"name": "cuda.shares", "unit": "fGPU", "capacity": 1.5, "used": 0, "waiting": 0, "free": 1.5},
+            {"name": "cpu", "unit": "core", "capacity": 8, "used": 5, "waiting": 0, "free": 3,
+             "used_by_anybody": 5, "largest_free": 3},
+            {"name": "mem", "unit": "byte", "capacity": 2**30, "used": 3 * mem, "waiting": 0, "free": 2**30 - 3 * mem,
+             "used_by_anybody": 3 * mem, "largest_free": 2**30 - 3 * mem},
+            {"name": "cuda.shares", "unit": "fGPU", "capacity": 1.5, "used": 0, "waiting": 0, "free": 1.5,
+             "used_by_anybody": 0, "largest_free": 1.5},
         ],
         "used_by": [
             {"project": "default", "pipeline": "slim", "submitted_by": "ada", "sessions": 1, "waiting": 0,
@@ -78,6 +83,7 @@ async def test_of_projects_one_may_not_read_only_a_sum_is_told(
     assert "theirs" not in answer.text
     assert group["slots"][0] == {
         "name": "cpu", "unit": "core", "capacity": None, "used": 2, "waiting": 0, "free": None,
+        "used_by_anybody": None, "largest_free": None,
     }  # fmt: skip
 
 
@@ -101,7 +107,9 @@ async def test_the_catalogue_says_which_accelerators_some_group_has(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     async with database.transaction() as db:
-        await write_capacity(db, "here", {"gpu": {"cuda.mig-1g.5gb": D(7), "atom.device": D(2), "own.thing": D(1)}})
+        await write_capacity(
+            db, "here", {"gpu": an_idle({"cuda.mig-1g.5gb": D(7), "atom.device": D(2), "own.thing": D(1)})}
+        )
     found = {a["slot"]: a for a in (await client.get("/api/v1/accelerators")).json()}
     assert {slot: a["offered_slots"] for slot, a in found.items() if a["offered_slots"]} == {
         "cuda.mig-*": ["cuda.mig-1g.5gb"], "atom.device": ["atom.device"],

@@ -120,3 +120,12 @@ def test_nodes_are_told_where_the_first_one_is() -> None:
     found = environment(a_spec(cluster_size=3, envs={"MASTER_PORT": "1"}))
     told = {name: found[name] for name in ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "NNODES")}
     assert told == {"MASTER_ADDR": "main1", "MASTER_PORT": "1", "WORLD_SIZE": "3", "NNODES": "3"}
+
+
+def test_the_rank_of_the_node_is_told_where_the_command_runs_and_those_of_processes_are_left_to_their_launcher() -> (
+    None
+):
+    assert "NODE_RANK" not in command_of(a_spec())
+    assert command_of(a_spec(cluster_size=2)).startswith('export NODE_RANK="${BACKENDAI_CLUSTER_LOCAL_RANK:-0}"\n')
+    assert "export NODE_RANK" not in command_of(a_spec(cluster_size=2, envs={"NODE_RANK": "5"}))
+    assert not {"RANK", "LOCAL_RANK", "NODE_RANK"} & environment(a_spec(cluster_size=2)).keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -23,7 +24,7 @@ from fasttrack_scheduler.backends.base import SessionRefused, SessionStatus
 from tests.contracts.sites import make_spec
 
 ASKED = Asked("answers", "weights", "", "", "custom", 2, True, False, 1, 0)
-SESSION = session_name(InstanceId(new_id()), 1)
+SESSION = session_name(InstanceId(UUID(int=26)), 1)
 OLD, NEWEST = (Generation.of({"manager": release, "version": "v9.20250722"}) for release in ("23.09.10", "26.9.6"))
 
 

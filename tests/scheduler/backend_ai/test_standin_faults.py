@@ -192,6 +192,22 @@ async def test_a_command_that_is_over_at_once_is_no_late_one(cluster: Faulty, mo
     assert (await cluster.over(await cluster.create("exit 0", {})))["result"] == "SUCCESS"
 
 
+async def test_an_end_that_is_asked_for_while_the_container_is_made_is_no_lost_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster_of(NEW, tmp_path) as new:
+        lives = new.manager.lives
+        start = lives._start
+
+        async def slowly(session: Session) -> asyncio.subprocess.Process:
+            process = await start(session)
+            await new.gateway.call("DELETE", f"/session/{session.id}")
+            return process
+
+        monkeypatch.setattr(lives, "_start", slowly)
+        assert (await new.over(await new.create("sleep 60", {})))["status"] == "TERMINATED"
+
+
 async def test_a_session_stays_running_with_its_result_on_the_old_one(cluster: Faulty) -> None:
     await cluster.panel("POST", "late")
     identifier = await cluster.create("exit 0", {})

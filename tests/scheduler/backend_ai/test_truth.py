@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fasttrack.domain.states import FailureClass as F
-from fasttrack_scheduler.backends.backend_ai.truth import Exit, Session
+from fasttrack_scheduler.backends.backend_ai.truth import Blame, Exit, Session
 from fasttrack_scheduler.backends.base import SessionStatus as S
 
 from .recorded import GENERATIONS, recorded
@@ -102,8 +102,51 @@ def test_what_the_command_left_stands_for_a_result_that_the_manager_lost(
 
 def test_a_session_that_was_ended_for_its_lost_agent_may_be_tried_again() -> None:
     lost = Session.of(recorded("26.9.6")["sessions"]["agent-loss-final"])
-    seen = lost.observation(lost_agent="i-warboy")
+    seen = lost.observation(blame=Blame(lost.loss_of("i-warboy")))
     assert (seen.status, seen.failure, seen.reason) == (*CLUSTER, "the agent i-warboy was lost")
+    assert lost.ended_at is not None
+    before = Exit(7, lost.ended_at - timedelta(seconds=5))
+    seen = lost.observation(before, blame=Blame("the agent i-warboy was lost"))
+    assert (seen.status, seen.failure, seen.exit_code) == (*USER, 7), "its command was over before"
+
+
+@pytest.mark.parametrize("release", GENERATIONS)
+def test_a_session_that_goes_on_without_one_of_its_containers_is_broken(release: str) -> None:
+    whole = {**recorded(release)["sessions"]["multi-node-final-status"], "status": "RUNNING", "result": "UNDEFINED"}
+    main, sub = ({**c, "status": "RUNNING", "status_info": ""} for c in whole["containers"])
+    dead = {**sub, "status": "TERMINATED", "status_info": "self-terminated"}
+    words = f"its container sub1 on the agent {sub['agent']} ended while the others ran (self-terminated)"
+    for status in ("RUNNING", "RUNNING_DEGRADED"):
+        assert Session.of({**whole, "status": status, "containers": [main, dead]}).broken == words
+    for untouched in (
+        {"containers": [main, sub]},
+        {"containers": [{**main, "status": "TERMINATED"}, sub]},  # its end is told otherwise
+        {"containers": [main, dead], "result": "SUCCESS"},
+        {"containers": [main, dead], "status": "TERMINATING"},
+    ):
+        assert Session.of({**whole, **untouched}).broken == ""
+
+
+@pytest.mark.parametrize("release", GENERATIONS)
+def test_a_command_that_fails_since_a_container_is_gone_is_no_fault_of_the_user(release: str) -> None:
+    blame = Blame("its container sub1 ended while the others ran", explains_failure=True)
+    record = {
+        **recorded(release)["sessions"]["multi-node-final-status"],
+        "result": "FAILURE",
+        "status_info": "task-failed",
+    }
+    for left in (Exit(1), None):
+        seen = Session.of(record).observation(left, blame)
+        assert (seen.status, seen.failure, seen.reason, seen.exit_code) == (*CLUSTER, blame.words, None)
+    seen = Session.of({**record, "result": "SUCCESS"}).observation(None, blame)
+    assert (seen.status, seen.failure) == OK
+
+
+@pytest.mark.parametrize("release", GENERATIONS)
+def test_the_loss_of_an_agent_under_one_of_several_containers_names_it(release: str) -> None:
+    session = Session.of(recorded(release)["sessions"]["multi-node-final-status"])
+    agent = next(str(c["agent"]) for c in session.containers if c["cluster_hostname"] == "sub1")
+    assert session.loss_of(agent) == f"the agent {agent} was lost, and with it sub1"
 
 
 def test_a_session_that_is_left_behind_is_known_as_such() -> None:

@@ -11,7 +11,7 @@ from .models import example
 Amount = int | float
 """Cores of `cpu`, bytes of `mem`, else the slot's own unit."""
 
-_CPU = dict(name="cpu", unit="core", capacity=16, used=4, waiting=0, free=12)
+_CPU = dict(name="cpu", unit="core", capacity=16, used=4, waiting=0, free=12, used_by_anybody=4, largest_free=12)
 _USE = dict(project="default", pipeline="train", submitted_by="ada", sessions=2, waiting=0, slots={"cpu": 4})
 
 
@@ -27,6 +27,10 @@ class GroupSlot(BaseModel):
     used: Amount = Field(description="Held by sessions that were given it.")
     waiting: Amount = Field(description="Asked for by sessions that were not given it yet.")
     free: Amount | None = Field(description="Held by nobody, at least 0; `null`: the capacity is not known.")
+    used_by_anybody: Amount | None = Field(
+        description="Held by anybody, other sessions of the site included, as told at `seen_at`; `null`: not told."
+    )
+    largest_free: Amount | None = Field(description="The most that is free on one agent; `null`: agents are not shown.")
 
 
 class ResourceUse(BaseModel):
@@ -45,13 +49,14 @@ class ResourceGroup(BaseModel):
     """A named part of a site that sessions are placed in."""
 
     model_config = example(
-        name="default", site="local:5f3a09c1", is_whole_site=True, seen_at="2026-11-24T09:00:00Z", slots=[_CPU],
+        name="default", site="local:5f3a09c1", is_whole_site=True, seen_at="2026-11-24T09:00:00Z", agents=1, slots=[_CPU],
         used_by=[_USE],
     )  # fmt: skip
     name: str = Field(description="As `scaling-group` of a pipeline file says it.")
     site: str = Field(description="A cluster, or one machine's state directory.")
     is_whole_site: bool = Field(description="Sessions of any group's name are placed here, as on one machine.")
     seen_at: datetime | None = Field(description="When a scheduler of the site last told what it has; `null`: never.")
+    agents: int | None = Field(description="Alive at `seen_at`; `null`: the site does not show them.")
     slots: list[GroupSlot] = Field(description="`cpu` and `mem` first.")
     used_by: list[ResourceUse] = Field(description="The most sessions first, at most 100; then all others together.")
 

@@ -51,7 +51,9 @@ def _group(group: usage.ResourceGroup) -> models.ResourceGroup:
             capacity=_number(group.capacity[slot]) if slot in group.capacity else None,
             used=_number(group.used.get(slot, Decimal(0))),
             waiting=_number(group.waiting.get(slot, Decimal(0))),
-            free=None if (free := group.free(slot)) is None else _number(free),
+            free=_known(group.free(slot)),
+            used_by_anybody=_known(group.used_by_anybody(slot)),
+            largest_free=_known(group.largest_free(slot)),
         )
         for slot in group.slots
     ]
@@ -60,6 +62,7 @@ def _group(group: usage.ResourceGroup) -> models.ResourceGroup:
         site=group.site,
         is_whole_site=group.is_whole_site,
         seen_at=group.seen_at,
+        agents=group.told.agents if group.told else None,
         slots=slots,
         used_by=[_use(use) for use in group.uses],
     )
@@ -75,6 +78,10 @@ def _use(use: usage.Use) -> models.ResourceUse:
         waiting=use.waiting,
         slots={slot: _number(use.slots[slot]) for slot in usage.in_order(use.slots)},
     )
+
+
+def _known(amount: Decimal | None) -> int | float | None:
+    return None if amount is None else _number(amount)
 
 
 def _number(amount: Decimal) -> int | float:

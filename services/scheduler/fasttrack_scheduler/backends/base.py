@@ -25,7 +25,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from fasttrack.domain.pipeline import ClusterMode, Mount, Service
-from fasttrack.domain.resources import Slots
+from fasttrack.domain.room import Room
 from fasttrack.domain.states import FailureClass
 from fasttrack.errors import FastTrackError, Unavailable
 from fasttrack.ids import JobId, PipelineId
@@ -35,6 +35,8 @@ NO_SERVICES = (
     "this session backend starts no model services (`type: deployment`): skip the task, or run it on a cluster"
 )
 """What a backend refuses a service with that has none."""
+ROOM_AGE = timedelta(seconds=10)
+"""How old an answer to `room` may be for whoever does not say."""
 
 
 class SessionStatus(StrEnum):
@@ -223,11 +225,12 @@ class SessionBackend(Protocol):
         chunk's `size` where it is known. A backend is thus a `LogSource` (`storage/base.py`).
         """
 
-    async def capacity(self) -> Mapping[str, Slots]:
-        """What the site has in all, taken or not, by resource group: `cpu` in cores, `mem` in bytes, accelerators each in
-        their own unit. `ANY_GROUP` (of `domain.usage`) alone for a site without groups; empty where nobody knows.
+    async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
+        """What the site has in all and what of it is free, by resource group: `cpu` in cores, `mem` in bytes, accelerators
+        each in their own unit. `ANY_GROUP` (of `domain.usage`) alone for a site without groups; empty where nobody knows.
 
-        Cheap: asked several times a minute. :raises SessionBackendUnavailable: not known for now.
+        Whoever uses it: sessions of others are counted. As it was at most `max_age` ago, all groups by one question to the
+        cluster, which many that ask at once share. :raises SessionBackendUnavailable: not known for now.
         """
 
     async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from fasttrack.clock import Clock, SystemClock
-from fasttrack.domain.resources import Slots
+from fasttrack.domain.room import Room
 from fasttrack.domain.states import FailureClass
 from fasttrack.domain.usage import ANY_GROUP
 from fasttrack.ids import JobId, PipelineId
@@ -23,7 +23,7 @@ from fasttrack.settings import Settings
 from fasttrack.storage import LogChunk
 
 from . import base
-from .base import Freed, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
+from .base import ROOM_AGE, Freed, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
 from .hints import Hints
 from .simulated_ledger import Ledger
 
@@ -98,7 +98,8 @@ class SimulatedSite:
         self._taken: Counter[str] = Counter()
         self._sessions: dict[str, _Session] = {}
         self._waiting: deque[_Session] = deque()
-        self._busy = 0
+        self.busy = 0
+        """How many are prepared or run."""
         self._is_filling = False
 
     def script(self, key: str, *scripts: Script) -> None:
@@ -213,11 +214,11 @@ class SimulatedSite:
         return session
 
     def _enter(self, session: _Session) -> None:
-        if self.room is not None and self._busy >= self.room:
-            session.reason = f"waits for a place: {self._busy} of {self.room} are in use"
+        if self.room is not None and self.busy >= self.room:
+            session.reason = f"waits for a place: {self.busy} of {self.room} are in use"
             self._waiting.append(session)
             return
-        self._busy += 1
+        self.busy += 1
         session.reason = ""
         if session.script.preparing:
             session.status = SessionStatus.PREPARING
@@ -301,14 +302,14 @@ class SimulatedSite:
             if session in self._waiting:
                 self._waiting.remove(session)
         else:
-            self._busy -= 1
+            self.busy -= 1
 
     def _fill(self) -> None:
         # Not nested: each of many sessions that end at once would otherwise start the next one level deeper.
         if self._is_filling:
             return
         self._is_filling = True
-        while self._waiting and (self.room is None or self._busy < self.room):
+        while self._waiting and (self.room is None or self.busy < self.room):
             self._enter(self._waiting.popleft())
         self._is_filling = False
 
@@ -365,9 +366,12 @@ class SimulatedBackend:
         following = offset + len(piece)
         return LogChunk(piece, following, is_over and following >= len(data), len(data))
 
-    async def capacity(self) -> Mapping[str, Slots]:
+    async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
         self.world.require_present()
-        return {} if self.world.room is None else {ANY_GROUP: {"cpu": Decimal(self.world.room)}}
+        if self.world.room is None:
+            return {}
+        in_all, used = {"cpu": Decimal(self.world.room)}, {"cpu": Decimal(self.world.busy)}
+        return {ANY_GROUP: Room.of([(in_all, used, True)])}
 
     async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:
         over = {seen.name for seen in await self.observe(names) if seen.status.is_terminal}

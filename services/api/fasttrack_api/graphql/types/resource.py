@@ -27,6 +27,10 @@ class GroupSlot:
         description="How much there is, taken or not, a decimal number; null when the site has not told."
     )
     used: str = strawberry.field(description="How much is held by sessions that were given it, a decimal number.")
+    used_by_anybody: str | None = strawberry.field(
+        description="How much is held by anybody, sessions on the site that are not FastTrack's included, as told at "
+        "`seenAt`, a decimal number; null when the site has not told."
+    )
     waiting: str = strawberry.field(
         description="How much is asked for by sessions that were not given it yet, a decimal number."
     )
@@ -34,18 +38,25 @@ class GroupSlot:
         description="How much nobody holds, a decimal number, at least 0; null when the capacity is not known."
     )
 
+    largest_free: str | None = strawberry.field(
+        description="The most that is free on one agent, a decimal number: a session that asks for more of it on one waits, "
+        "whatever `free` is; null when the site does not show its agents."
+    )
+
     @classmethod
     def of(cls, group: usage.ResourceGroup, slot: str) -> GroupSlot:
         """As the schema shows it."""
-        known, free = accelerators.find(slot), group.free(slot)
+        known = accelerators.find(slot)
         return cls(
             name=slot,
             label=known.label if known else slot,
             unit=unit_of(slot),
             capacity=_amount(group.capacity[slot]) if slot in group.capacity else None,
             used=_amount(group.used.get(slot, Decimal(0))),
+            used_by_anybody=_known(group.used_by_anybody(slot)),
             waiting=_amount(group.waiting.get(slot, Decimal(0))),
-            free=None if free is None else _amount(free),
+            free=_known(group.free(slot)),
+            largest_free=_known(group.largest_free(slot)),
         )
 
 
@@ -89,6 +100,9 @@ class ResourceGroup:
     seen_at: datetime | None = strawberry.field(
         description="When a scheduler of the site last told what it has, about once a minute while one runs; null: never."
     )
+    agent_count: int | None = strawberry.field(
+        description="How many agents of it were alive at `seenAt`; null when the site does not show them."
+    )
     slots: list[GroupSlot] = strawberry.field(
         description="What it has of each slot, and what is taken: `cpu` and `mem` first.",
         metadata={"cost": 0, "size": 5},
@@ -106,6 +120,7 @@ class ResourceGroup:
             site=group.site,
             is_whole_site=group.is_whole_site,
             seen_at=group.seen_at,
+            agent_count=group.told.agents if group.told else None,
             slots=[GroupSlot.of(group, slot) for slot in group.slots],
             used_by=[ResourceUse.of(use) for use in group.uses],
         )
@@ -144,6 +159,10 @@ class Accelerator:
 def slots_of(slots: Mapping[str, Decimal]) -> list[Slot]:
     """The amounts, `cpu` and `mem` first."""
     return [Slot(name=name, amount=_amount(slots[name])) for name in usage.in_order(slots)]
+
+
+def _known(amount: Decimal | None) -> str | None:
+    return None if amount is None else _amount(amount)
 
 
 def _amount(amount: Decimal) -> str:

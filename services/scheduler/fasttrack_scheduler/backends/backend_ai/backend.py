@@ -1,7 +1,8 @@
 """The verbs of the contract over a Backend.AI manager.
 
-Below it: `sessions` (what the manager lists) and `truth` (what that means), `catalogue` and `checks` (what can be asked for),
-`mounting`, `wrapper` and `creation` (how a session is asked for), `serving` (model services), `remains` (what its command left), `doubts` and `stopping`
+Below it: `sessions` (what the manager lists), `truth` (what that means) and `waiting` (why one waits), `catalogue`, `agents`
+and `checks` (what can be asked for, and what is free), `mounting`, `wrapper` and `creation` (how a session is asked for),
+`serving` (model services), `remains` (what its command left), `doubts` and `stopping`
 (records that are wrong for ever), `hearing` (events, which only say when to look).
 """
 
@@ -20,10 +21,10 @@ from uuid import UUID
 import structlog
 
 from fasttrack.backend_ai.answers import AlreadyExists, ManagerError, Missing, OverQuota, Refused, Unknown
-from fasttrack.backend_ai.folders import Folders
+from fasttrack.backend_ai.folders import Folders, InTrash
 from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.domain.pipeline import Service
-from fasttrack.domain.resources import Slots, add
+from fasttrack.domain.room import Room
 from fasttrack.domain.states import FailureClass
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.storage import LogChunk
@@ -32,10 +33,20 @@ from fasttrack.storage.cluster_logs import ClusterLogs
 from fasttrack.storage.layout import LOG_CAP
 from fasttrack.tasks import end_tasks
 
-from ..base import Freed, Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
+from ..base import (
+    ROOM_AGE,
+    Freed,
+    Observation,
+    SessionBackendUnavailable,
+    SessionRefused,
+    SessionSpec,
+    SessionStatus,
+    Workspace,
+)
 from ..hints import Hints
 from . import checks, removal
-from .catalogue import Agent, Catalogue
+from .agents import Seen
+from .catalogue import Catalogue
 from .creation import command_of, session_id_of, v1_body, v2_body
 from .doubts import Doubts
 from .hearing import Hearing
@@ -44,7 +55,8 @@ from .remains import Remains
 from .serving import Serving
 from .sessions import Sessions
 from .stopping import Stopping
-from .truth import Session
+from .truth import Blame, Session
+from .waiting import Waiting
 from .wrapper import wrap
 
 T = TypeVar("T")
@@ -81,13 +93,14 @@ class BackendAI:
         self._catalogue = Catalogue(gateway, domain=domain, architecture=architecture)
         self._remains = Remains(self._folders)
         self._logs = ClusterLogs(gateway, self._folders)
+        self._waiting = Waiting(self._catalogue.agents)
         self._doubts = Doubts(agent_patience)
         self._serving = Serving(gateway, domain=domain, architecture=architecture)
         self._hints = Hints()
         self._stopping = Stopping(gateway, self._hints.ring)
         self._creating: dict[str, asyncio.Task[Observation]] = {}
         self._ends: OrderedDict[str, Observation] = OrderedDict()
-        self._blamed: dict[str, str] = {}
+        self._blamed: dict[str, Blame] = {}
         self._hearing: asyncio.Task[None] | None = None
 
     # -- the verbs ------------------------------------------------------------------------------------------------
@@ -121,6 +134,7 @@ class BackendAI:
         session = await _answered(self._sessions.find(name))
         if session is None:
             return await _answered(self._serving.find(name))
+        await self._waiting.look([session])
         return await self._observe(session)
 
     async def observe(self, names: Sequence[str]) -> list[Observation]:
@@ -128,6 +142,7 @@ class BackendAI:
         asked = [name for name in names if name not in self._ends]
         sessions = await _answered(self._sessions.some(asked)) if asked else {}
         await self._settle(list(sessions.values()))
+        await self._waiting.look(sessions.values())
         seen = await asyncio.gather(*(self._observe(session) for session in sessions.values()))
         others = [name for name in asked if name not in sessions]
         return [*ends, *seen, *(await _answered(self._serving.observe(others)) if others else ())]
@@ -152,18 +167,10 @@ class BackendAI:
     async def logs(self, name: str, *, offset: int, limit: int) -> LogChunk:
         return await self._logs.logs(name, offset=offset, limit=limit)
 
-    async def capacity(self) -> Mapping[str, Slots]:
-        agents = await _answered(self._catalogue.agents(kept=_AGENTS_KEPT))
-        if agents is None:
-            projects = await _answered(self._catalogue.projects())
-            totals = await _answered(self._catalogue.totals(next(iter(projects), "default")))
-            return totals or {}
-        self._note_agents(agents)
-        found: dict[str, Slots] = {}
-        for agent in agents:
-            if agent.is_alive:
-                found[agent.group] = add(found.get(agent.group, {}), agent.slots)
-        return found
+    async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
+        seen = await _answered(self._catalogue.agents.look(kept=max_age.total_seconds()))
+        self._note_agents(seen)
+        return seen.rooms
 
     def events(self) -> AsyncIterator[str]:
         return self._hints.listen()
@@ -275,11 +282,12 @@ class BackendAI:
         if image is None:
             images = await self._catalogue.images()
             raise SessionRefused(checks.unknown("image", spec.image, images, "environment.image"))
-        agents = await self._catalogue.agents()
+        seen = await self._catalogue.agents.look()
         for problem in (
             checks.clashing_kinds(spec.slots),
+            checks.too_fine(spec.slots),
             checks.too_little_memory(spec, image),
-            checks.fits_nowhere(spec, agents),
+            checks.fits_nowhere(checks.need_of(spec), seen.agents, seen.rooms),
         ):
             if problem is not None:
                 raise SessionRefused(problem)
@@ -290,9 +298,11 @@ class BackendAI:
         own = folder_of(spec.workspace.pipeline_id)
         ids: dict[str, UUID] = {}
         for mount in mounts:
+            if mount.folder in ids:
+                continue
             if mount.folder == own:
-                ids[own] = await self._folders.ensure(own)
-            elif mount.folder not in ids:
+                ids[own] = await self._own_folder(own, spec.workspace)
+            else:
                 found = await self._folders.find(mount.folder)
                 if found is None:
                     raise SessionRefused(
@@ -303,9 +313,34 @@ class BackendAI:
         paths = [mount.path for mount in mounts if mount.folder == own]
         try:
             await asyncio.gather(*(self._folders.make_directory(own, path) for path in paths))
-        except Missing:
+        except Refused as error:
+            self._folders.forget(own)  # it may have been deleted since it was last looked for
+            await self._own_folder(own, spec.workspace)
+            if not isinstance(error, Missing):
+                raise
             raise SessionBackendUnavailable(f"the folder {own} was deleted on the cluster; it is made again") from None
         return ids
+
+    async def _own_folder(self, name: str, workspace: Workspace) -> UUID:
+        """The id of the pipeline's folder, made for a task that reads nothing of it.
+
+        :raises SessionRefused: somebody deleted it, with what the task reads.
+        """
+        try:
+            found = await self._folders.present(name)
+            if found is None and not workspace.inputs:
+                return await self._folders.ensure(name)
+        except InTrash:
+            raise SessionRefused(
+                f"the folder {name} of its pipeline is in the trash of the cluster: restore it there, or delete it for good "
+                "and run the job from its beginning, with an empty one"
+            ) from None
+        if found is None:
+            raise SessionRefused(
+                f"the folder {name} of its pipeline was deleted on the cluster, and with it what the tasks it needs have "
+                "written: run the job from its beginning, with an empty one"
+            )
+        return found
 
     def _created(self, name: str, task: asyncio.Task[Any]) -> None:
         self._creating.pop(name, None)
@@ -323,19 +358,20 @@ class BackendAI:
                 left = await self._remains.of(session)
             except ManagerError as error:
                 raise SessionBackendUnavailable(str(error)) from error
-        seen = session.observation(left, self._blamed.get(session.name, ""))
+        seen = session.observation(left, self._blamed.get(session.name), self._waiting.words(session))
         if seen.status.is_terminal:
             self._end(seen)
         elif session.name in self._stopping and seen.status is not SessionStatus.STOPPING:
             seen = Observation(seen.name, seen.session_id, SessionStatus.STOPPING, started_at=seen.started_at)
         return seen
 
-    def _note_agents(self, agents: Sequence[Agent] | None) -> None:
-        self._doubts.note_agents({agent.id for agent in agents or () if not agent.is_alive}, time.monotonic())
+    def _note_agents(self, seen: Seen) -> None:
+        self._doubts.note_agents({agent.id for agent in seen.agents if not agent.is_alive}, time.monotonic())
 
     def _end(self, seen: Observation) -> None:
         self._ends[seen.name] = seen
         self._doubts.forget(seen.name)
+        self._waiting.forget(seen.name)
         self._blamed.pop(seen.name, None)
         while len(self._ends) > _MOST_ENDS:
             self._ends.popitem(last=False)
@@ -347,12 +383,18 @@ class BackendAI:
         for session in self._doubts.left_behind(sessions, now):
             log.info("ending a session whose command is over", session=session.name)
             self._stopping.stop(session.name, session.id, runs_nothing=session.is_empty)
+        for session in sessions:
+            if broken := session.broken:  # noted at once: its command may fail of it before anybody ends it
+                self._blamed.setdefault(session.name, Blame(broken, explains_failure=True))
+        for session in self._doubts.broken(sessions, now):
+            log.warning("ending a session that lost a container", session=session.name, reason=session.broken)
+            self._stopping.stop(session.name, session.id)
         if self._doubts.on_lost_agents(sessions, now):
             with suppress(ManagerError):  # it may have come back since it was last asked about
-                self._note_agents(await self._catalogue.agents(kept=0))
+                self._note_agents(await self._catalogue.agents.look(kept=0))
         for session, agent in self._doubts.on_lost_agents(sessions, now):
             log.warning("ending a session on a lost agent", session=session.name, agent=agent)
-            self._blamed[session.name] = agent
+            self._blamed[session.name] = Blame(session.loss_of(agent))
             self._stopping.stop(session.name, session.id, runs_nothing=True)
         for session in self._doubts.to_look_at(sessions, now):
             with suppress(ManagerError):

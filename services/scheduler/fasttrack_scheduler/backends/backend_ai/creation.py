@@ -111,6 +111,10 @@ def command_of(spec: SessionSpec) -> str:
     """
     given = variables(spec).items()
     exports = [f"export {name}={quote(value)}\n" for name, value in given if not _is_passed_on(name, value)]
+    if spec.cluster_size > 1 and "NODE_RANK" not in spec.envs:
+        # The cluster's own name for it says local, and counts over all containers. What numbers processes (RANK,
+        # LOCAL_RANK) is left to what starts them: a program that finds it waits for others that nobody may have started.
+        exports.append('export NODE_RANK="${BACKENDAI_CLUSTER_LOCAL_RANK:-0}"\n')
     return "".join(exports) + spec.command
 
 

@@ -1,7 +1,7 @@
 """Sessions whose record may be wrong for ever, and that a closer look or an end by us must settle.
 
-Three lies of real managers: RUNNING with its result set (23.09 refuses its own request to end it; a busy one was seen to move
-such a session back to PREPARING), RUNNING since the manager
+A session of several containers that goes on without one of them, and three lies of real managers: RUNNING with its result set
+(23.09 refuses its own request to end it; a busy one was seen to move such a session back to PREPARING), RUNNING since the manager
 was away when the command ended, RUNNING on an agent that is lost. No event ever tells of the last two.
 """
 
@@ -29,6 +29,7 @@ class Doubts:
     def __init__(self, agent_patience: timedelta) -> None:
         self._agent_patience = agent_patience.total_seconds()
         self._left_behind: dict[str, float] = {}
+        self._broken: dict[str, float] = {}
         self._running: dict[str, float] = {}
         self._lost_agents: dict[str, float] = {}
         self._hurry: set[str] = set()
@@ -54,6 +55,16 @@ class Doubts:
             if not session.is_left_behind:
                 self._left_behind.pop(session.name, None)
             elif now - self._left_behind.setdefault(session.name, now) >= _SETTLES:
+                found.append(session)
+        return found
+
+    def broken(self, sessions: Iterable[Session], now: float) -> list[Session]:
+        """Those that go on without one of their containers, after a moment in which the manager might end them itself."""
+        found = []
+        for session in sessions:
+            if not session.broken:
+                self._broken.pop(session.name, None)
+            elif now - self._broken.setdefault(session.name, now) >= _SETTLES:
                 found.append(session)
         return found
 
@@ -88,4 +99,5 @@ class Doubts:
         """It is over."""
         self._running.pop(name, None)
         self._left_behind.pop(name, None)
+        self._broken.pop(name, None)
         self._hurry.discard(name)

@@ -16,13 +16,16 @@ from typing import Any
 
 import orjson
 
+from fasttrack.domain.pipeline import ClusterMode
 from fasttrack.domain.states import FailureClass
 
 from ..base import Observation, SessionStatus
+from .agents import slots_of
+from .checks import Need
 
 FIELDS = (
     "id name tag type status result status_info status_data status_history created_at terminated_at scaling_group "
-    "occupied_slots containers { id cluster_role cluster_idx cluster_hostname status status_info status_data agent }"
+    "cluster_mode occupied_slots containers { id cluster_role cluster_idx cluster_hostname status status_info status_data agent }"
 )
 """What is asked of each session: all releases have these, and one they lack would fail the whole query."""
 
@@ -64,6 +67,15 @@ class Exit:
     """By the container's clock; `None`: not known."""
 
 
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """For what a session was ended by us."""
+
+    words: str
+    explains_failure: bool = False
+    """Whether a command that failed before that failed of the same, as one does when it misses a container."""
+
+
 def words_of(code: int | None) -> str:
     """A failure of the command for people, in the words of every session backend."""
     if code is None:
@@ -90,6 +102,8 @@ class Session:
     """When it last entered each status."""
     terminated_at: datetime | None
     containers: tuple[Mapping[str, Any], ...] = field(default=())
+    need: Need | None = None
+    """What it must find free, while it waits for that."""
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Session:
@@ -107,6 +121,7 @@ class Session:
             times=times,
             terminated_at=_time(record.get("terminated_at")),
             containers=tuple(record.get("containers") or ()),
+            need=_need(record) if _STATUS.get(str(record["status"])) is SessionStatus.QUEUED else None,
         )
 
     @property
@@ -139,13 +154,16 @@ class Session:
         """Whether the record cannot tell how the command ended, and what its wrapper left must."""
         return self.is_over and self.result != "SUCCESS" and self.has_run
 
-    def observation(self, left: Exit | None = None, lost_agent: str = "") -> Observation:
+    def observation(self, left: Exit | None = None, blame: Blame | None = None, waits_for: str = "") -> Observation:
         """What the engine is told.
 
         :param left: what the command's wrapper wrote down at its end, or an event told; the record never has it.
-        :param lost_agent: the agent for whose loss we ended the session.
+        :param blame: for what we ended it, if we did: its agent was lost, or one of its containers.
+        :param waits_for: what it waits for, as found by comparing what it needs with what is free.
         """
-        status, failure, reason = self._meaning(left, lost_agent)
+        status, failure, reason = self._meaning(left, blame)
+        if status is SessionStatus.QUEUED:
+            reason = self._waits_for(waits_for)
         exit_code = left.code if left is not None else None
         if status is SessionStatus.SUCCEEDED:
             exit_code = 0
@@ -172,7 +190,28 @@ class Session:
         """Which of these agents one of its containers is on."""
         return next((str(c["agent"]) for c in self.containers if c.get("agent") in agents), None)
 
-    def _meaning(self, left: Exit | None, lost_agent: str) -> tuple[SessionStatus, FailureClass | None, str]:
+    def loss_of(self, agent: str) -> str:
+        """A sentence about an agent that is lost, with the containers that were on it where there are others."""
+        there = [str(c.get("cluster_hostname")) for c in self.containers if c.get("agent") == agent]
+        if len(self.containers) <= 1:
+            return f"the agent {agent} was lost"
+        return f"the agent {agent} was lost, and with it {', '.join(sorted(there))}"
+
+    @property
+    def broken(self) -> str:
+        """A sentence if one of several containers is over while the session goes on without it, else empty. The command runs
+        in the main one, so that one's end is the session's.
+        """
+        if _STATUS.get(self.status) is not SessionStatus.RUNNING or self.result != "UNDEFINED":
+            return ""
+        dead = [c for c in self.containers if c.get("status") in OVER and c.get("cluster_role") == "sub"]
+        if not dead:
+            return ""
+        first = min(dead, key=lambda container: str(container.get("cluster_hostname")))
+        info = str(first.get("status_info") or "")
+        return f"its container {_place_of(first)} ended while the others ran" + (f" ({info})" if info else "")
+
+    def _meaning(self, left: Exit | None, blame: Blame | None) -> tuple[SessionStatus, FailureClass | None, str]:
         if self.result == "SUCCESS" and (self.is_over or self.status == "TERMINATING"):
             return SessionStatus.SUCCEEDED, None, ""  # what it wrote is whole, whatever the manager does with it yet
         if not self.is_over:
@@ -182,18 +221,21 @@ class Session:
             status = _STATUS.get(self.status)
             if status is None:  # of a release to come: it is not over, and that is all that is known
                 return SessionStatus.PREPARING, None, f"the cluster calls it {self.status[:40]}"
-            return status, None, self._waits_for() if status is SessionStatus.QUEUED else ""
+            return status, None, ""
         if self.result == "FAILURE":
             if self.info == "task-timeout":
                 return SessionStatus.FAILED, FailureClass.TIMEOUT, _WORDS["task-timeout"]
+            if blame is not None and blame.explains_failure:
+                return SessionStatus.FAILED, FailureClass.INFRASTRUCTURE, blame.words
             return SessionStatus.FAILED, FailureClass.USER, ""
         if left is not None and self._came_before_its_end(left):
             # The manager was away when the command ended, and never learnt of it.
             if left.code == 0:
                 return SessionStatus.SUCCEEDED, None, ""
-            return SessionStatus.FAILED, FailureClass.USER, ""
-        if lost_agent:
-            return SessionStatus.FAILED, FailureClass.INFRASTRUCTURE, f"the agent {lost_agent} was lost"
+            if blame is None or not blame.explains_failure:
+                return SessionStatus.FAILED, FailureClass.USER, ""
+        if blame is not None:
+            return SessionStatus.FAILED, FailureClass.INFRASTRUCTURE, blame.words
         if self.info in _BY_SOMEONE or self._was_cancelled_while_waiting():
             return SessionStatus.CANCELLED, FailureClass.CANCELLED, _WORDS.get(self.info, _WORDS["user-requested"])
         return SessionStatus.FAILED, FailureClass.INFRASTRUCTURE, self._why_it_died()
@@ -206,10 +248,12 @@ class Session:
         """A waiting session that is deleted keeps the scheduler's words (23.09); its containers tell."""
         return self.status == "CANCELLED" and any(c.get("status_info") in _BY_SOMEONE for c in self.containers)
 
-    def _waits_for(self) -> str:
+    def _waits_for(self, found: str) -> str:
         scheduler = self.data.get("scheduler")
         scheduler = scheduler if isinstance(scheduler, Mapping) else {}
         failed = [p for p in scheduler.get("failed_predicates") or () if isinstance(p, Mapping)]
+        if found and not failed:
+            return found  # of what is free the manager says less
         told = "; ".join(str(p.get("msg") or p.get("name")) for p in failed) or str(scheduler.get("msg") or "")
         # The manager's own words name the session by id and the group twice; the first sentence is what helps.
         words = _WORDS.get(self.info, self.info)
@@ -220,11 +264,16 @@ class Session:
         infos = [self.info, *(str(c.get("status_info") or "") for c in self.containers)]
         info = next((i for i in infos if i), "")
         words = _WORDS.get(info, info)
-        where = next((str(c["cluster_hostname"]) for c in self.containers if c.get("status_info") == info), "")
+        where = next((_place_of(c) for c in self.containers if c.get("status_info") == info), "")
         if len(self.containers) > 1 and where:
             words = f"{words} (container {where})"
         error = _innermost(self.data.get("error"))
         return f"{words}: {error}" if words and error else words or error or "the cluster ended it and does not say why"
+
+
+def _place_of(container: Mapping[str, Any]) -> str:
+    agent = container.get("agent")
+    return f"{container.get('cluster_hostname')}" + (f" on the agent {agent}" if agent else "")
 
 
 def _innermost(error: Any) -> str:
@@ -237,6 +286,17 @@ def _innermost(error: Any) -> str:
             return str(error.get("repr") or error.get("name") or "")[:300]
         error = inner
     return ""
+
+
+def _need(record: Mapping[str, Any]) -> Need | None:
+    """A waiting session's amounts are written as if it had them already: the sum of all its containers."""
+    try:
+        containers = max(1, len(record.get("containers") or ()))
+        slots = {slot: amount / containers for slot, amount in slots_of(record.get("occupied_slots")).items()}
+        mode = ClusterMode(str(record.get("cluster_mode") or "single-node").lower().replace("_", "-"))
+    except ValueError:
+        return None
+    return Need.of(str(record.get("scaling_group") or ""), slots, mode, containers) if any(slots.values()) else None
 
 
 def _object(value: Any) -> Mapping[str, Any]:

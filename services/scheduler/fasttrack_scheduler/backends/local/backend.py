@@ -21,14 +21,14 @@ from typing import TypeVar
 import structlog
 
 from fasttrack.crashpoints import crash_point
-from fasttrack.domain.resources import Slots
+from fasttrack.domain.room import Room
 from fasttrack.domain.usage import ANY_GROUP
 from fasttrack.errors import Unavailable
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.settings import Settings
 from fasttrack.storage import LogChunk, local_logs
 
-from ..base import Freed, Observation, SessionBackendUnavailable, SessionSpec, SessionStatus
+from ..base import ROOM_AGE, Freed, Observation, SessionBackendUnavailable, SessionSpec, SessionStatus
 from ..hints import Hints
 from . import ending, removal, watch
 from .registry import Registry
@@ -158,8 +158,9 @@ class LocalBackend:
         except OSError as error:
             raise unavailable(error) from error
 
-    async def capacity(self) -> Mapping[str, Slots]:
-        return {ANY_GROUP: dict(self._site.totals)}
+    async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
+        totals, used, free = self._site.totals, self._site.used, self._site.free
+        return {ANY_GROUP: Room(totals, used, free, (free,), 1)}
 
     def events(self) -> AsyncIterator[str]:
         return self._hints.listen()

@@ -60,6 +60,21 @@ def allot(slots: Mapping[str, Decimal], totals: Mapping[str, Decimal], held: Ite
     return taken
 
 
+def free(totals: Mapping[str, Decimal], used: Mapping[str, Decimal], held: Iterable[Held]) -> dict[str, Decimal]:
+    """The most of each slot that one more session could get: of shares, all idle devices and the largest rest of one."""
+    pools = _free(totals, held)
+    found = {}
+    for slot, total in totals.items():
+        if slot in PLAIN:
+            found[slot] = max(total - used.get(slot, Decimal(0)), Decimal(0))
+            continue
+        pool = list(pools[pool_of(slot)].values())[: int(total)]
+        idle = sum(left == 1 for left in pool)
+        rest = max((left for left in pool if left < 1), default=Decimal(0)) if slot.endswith(".shares") else 0
+        found[slot] = Decimal(idle + rest)
+    return found
+
+
 def _free(totals: Mapping[str, Decimal], held: Iterable[Held]) -> dict[str, dict[str, Decimal]]:
     free: dict[str, dict[str, Decimal]] = {}
     for slot, total in totals.items():

@@ -22,7 +22,7 @@ from fasttrack.settings import Settings
 from fasttrack.storage.layout import Layout, site_name
 
 from ..base import Observation, SessionBackendUnavailable, SessionRefused, SessionSpec, SessionStatus
-from . import capacity, ending, queue
+from . import capacity, devices, ending, queue
 from .folders import folders_of
 from .journal import SessionDir, Started, session_names, write_new
 from .ledger import Entry, Ledger
@@ -68,6 +68,8 @@ class Site:
         self.ledger = Ledger(self.folder, self._list_again)
         self.totals: Mapping[str, Decimal] = {}
         self.used: Mapping[str, Decimal] = {}
+        self.free: Mapping[str, Decimal] = {}
+        """The most of each slot that one more session could get."""
         self.sandbox = Sandbox("", (), "not tried yet")
         self.me = ""
         self.id = self._known_identity()
@@ -139,6 +141,9 @@ class Site:
             chosen = [*again, *self._take_over(entries, now)]
             chosen += queue.place(entries, self.totals, owner=self.me, now=now)
             self.used = queue.in_use(entries.values())
+            self.free = devices.free(
+                self.totals, self.used, [entry.devices for entry in entries.values() if entry.owner]
+            )
             done.live = {name: entry.owner for name, entry in entries.items()}
         for name in done.over:
             if (scratch := self.directory(name).clear()) is not None:
