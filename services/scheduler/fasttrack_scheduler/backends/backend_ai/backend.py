@@ -296,13 +296,9 @@ class BackendAI:
     async def _ready(self, spec: SessionSpec, mounts: Sequence[Mounted]) -> dict[str, UUID]:
         """The ids of the folders, with every directory of ours that is mounted in its place."""
         own = folder_of(spec.workspace.pipeline_id)
-        ids: dict[str, UUID] = {}
+        ids = {own: await self._own_folder(own, spec.workspace)}  # also for a service that does not mount it: others will
         for mount in mounts:
-            if mount.folder in ids:
-                continue
-            if mount.folder == own:
-                ids[own] = await self._own_folder(own, spec.workspace)
-            else:
+            if mount.folder not in ids:
                 found = await self._folders.find(mount.folder)
                 if found is None:
                     raise SessionRefused(
