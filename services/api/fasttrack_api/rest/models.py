@@ -201,7 +201,9 @@ class Task(BaseModel):
     started_at: datetime | None
     ended_at: datetime | None
     session_id: str | None
-    facts: dict[str, str] = Field(description="What the backend said of the newest attempt.")
+    facts: dict[str, str] = Field(
+        description="What the backend said of the newest attempt; of a model service its name and address."
+    )
     reused_from: UUID | None = Field(description="The job whose outputs stand for its own.")
     pool: str | None
 

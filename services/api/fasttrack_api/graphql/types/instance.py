@@ -112,7 +112,10 @@ class TaskInstance(Node):
         description="How long the newest attempt's command ran; null before it has ended."
     )
     session_id: str | None = strawberry.field(description="The backend's id of the newest session; null before one.")
-    facts: JSON = strawberry.field(description="What the backend said of the newest attempt. An object of texts.")
+    facts: JSON = strawberry.field(
+        description="What the backend said of the newest attempt: isolation, devices; of a model service its name and "
+        "address. An object of texts."
+    )
     record: strawberry.Private[InstanceListing]
 
     @classmethod

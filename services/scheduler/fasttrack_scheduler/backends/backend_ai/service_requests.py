@@ -48,7 +48,7 @@ def name_of(session: str, service: Service) -> str:
 
 def ends_with_its_job(name: str, session: str) -> bool:
     """Whether a service of this name was made to end with its job."""
-    return name.endswith(f"-{_digest(session)}")
+    return bool(session) and name.endswith(f"-{_digest(session)}")
 
 
 @dataclass(frozen=True, slots=True)

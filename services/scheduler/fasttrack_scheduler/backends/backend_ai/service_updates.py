@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from fasttrack.backend_ai.answers import Refused
 from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.backend_ai.generation import Generation
@@ -58,7 +60,10 @@ async def let_go(gateway: Gateway, service: Service, pipeline: PipelineId) -> No
 async def serves_what_was_asked(gateway: Gateway, service: Service) -> bool:
     """Whether what serves now is of the service's session, and not what served before, to which managers go back."""
     found = (await gateway.graphql(_ENVIRON, {"id": service.id})).get("endpoint") or {}
-    return f'"{SESSION_VARIABLE}": "{service.session}"' in str(found.get("environ"))
+    variables = found.get("environ")
+    if isinstance(variables, str):  # an object in a text, as everything of that type
+        variables = orjson.loads(variables)
+    return isinstance(variables, dict) and variables.get(SESSION_VARIABLE) == service.session
 
 
 def revision_of(
