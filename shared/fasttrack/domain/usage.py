@@ -94,6 +94,7 @@ class ResourceGroup:
 
     @property
     def capacity(self) -> Slots:
+        """What it has in all; empty where that was never told."""
         return {} if self.told is None else self.told.capacity
 
     def used_by_anybody(self, slot: str) -> Decimal | None:

@@ -368,10 +368,8 @@ class SimulatedBackend:
 
     async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
         self.world.require_present()
-        if self.world.room is None:
-            return {}
-        in_all, used = {"cpu": Decimal(self.world.room)}, {"cpu": Decimal(self.world.busy)}
-        return {ANY_GROUP: Room.of([(in_all, used, True)])}
+        in_all, used = {"cpu": Decimal(self.world.room or 0)}, {"cpu": Decimal(self.world.busy)}
+        return {} if self.world.room is None else {ANY_GROUP: Room.of([(in_all, used, True)])}
 
     async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:
         over = {seen.name for seen in await self.observe(names) if seen.status.is_terminal}

@@ -21,7 +21,7 @@ from uuid import UUID
 import structlog
 
 from fasttrack.backend_ai.answers import AlreadyExists, ManagerError, Missing, OverQuota, Refused, Unknown
-from fasttrack.backend_ai.folders import Folders, InTrash
+from fasttrack.backend_ai.folders import Folders
 from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.domain.pipeline import Service
 from fasttrack.domain.room import Room
@@ -41,7 +41,6 @@ from ..base import (
     SessionRefused,
     SessionSpec,
     SessionStatus,
-    Workspace,
 )
 from ..hints import Hints
 from . import checks, removal
@@ -50,7 +49,7 @@ from .catalogue import Catalogue
 from .creation import command_of, session_id_of, v1_body, v2_body
 from .doubts import Doubts
 from .hearing import Hearing
-from .mounting import Mounted, mounts_of, service_mounts_of
+from .mounting import Mounted, mounts_of, own_folder, service_mounts_of
 from .remains import Remains
 from .serving import Serving
 from .sessions import Sessions
@@ -296,7 +295,7 @@ class BackendAI:
     async def _ready(self, spec: SessionSpec, mounts: Sequence[Mounted]) -> dict[str, UUID]:
         """The ids of the folders, with every directory of ours that is mounted in its place."""
         own = folder_of(spec.workspace.pipeline_id)
-        ids = {own: await self._own_folder(own, spec.workspace)}  # also for a service that does not mount it: others will
+        ids = {own: await own_folder(self._folders, spec.workspace)}  # also for a service that does not mount it: others will
         for mount in mounts:
             if mount.folder not in ids:
                 found = await self._folders.find(mount.folder)
@@ -311,32 +310,11 @@ class BackendAI:
             await asyncio.gather(*(self._folders.make_directory(own, path) for path in paths))
         except Refused as error:
             self._folders.forget(own)  # it may have been deleted since it was last looked for
-            await self._own_folder(own, spec.workspace)
+            await own_folder(self._folders, spec.workspace)
             if not isinstance(error, Missing):
                 raise
             raise SessionBackendUnavailable(f"the folder {own} was deleted on the cluster; it is made again") from None
         return ids
-
-    async def _own_folder(self, name: str, workspace: Workspace) -> UUID:
-        """The id of the pipeline's folder, made for a task that reads nothing of it.
-
-        :raises SessionRefused: somebody deleted it, with what the task reads.
-        """
-        try:
-            found = await self._folders.present(name)
-            if found is None and not workspace.inputs:
-                return await self._folders.ensure(name)
-        except InTrash:
-            raise SessionRefused(
-                f"the folder {name} of its pipeline is in the trash of the cluster: restore it there, or delete it for good "
-                "and run the job from its beginning, with an empty one"
-            ) from None
-        if found is None:
-            raise SessionRefused(
-                f"the folder {name} of its pipeline was deleted on the cluster, and with it what the tasks it needs have "
-                "written: run the job from its beginning, with an empty one"
-            )
-        return found
 
     def _created(self, name: str, task: asyncio.Task[Any]) -> None:
         self._creating.pop(name, None)

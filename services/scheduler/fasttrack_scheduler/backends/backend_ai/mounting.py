@@ -1,10 +1,12 @@
-"""Which folders a session sees, and where: the pipeline's own by parts, others by name."""
+"""Which folders a session sees, and where: the pipeline's own by parts, others by name; and whether its own is still there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from uuid import UUID
 
+from fasttrack.backend_ai.folders import Folders, InTrash
 from fasttrack.storage import Outputs, Vfroot
 from fasttrack.storage.cluster_layout import folder_of, path_of, session_path
 
@@ -67,6 +69,29 @@ def _others(workspace: Workspace) -> list[Mounted]:
         if not folder or ".." in PurePosixPath(path).parts:
             raise SessionRefused(f"it mounts {mount.folder!r}, which is not the name of a folder")
         found.append(Mounted(folder, path, target))
+    return found
+
+
+async def own_folder(folders: Folders, workspace: Workspace) -> UUID:
+    """The id of the pipeline's folder, made for a task that reads nothing of it.
+
+    :raises SessionRefused: somebody deleted it, with what the task reads.
+    """
+    name = folder_of(workspace.pipeline_id)
+    try:
+        found = await folders.present(name)
+        if found is None and not workspace.inputs:
+            return await folders.ensure(name)
+    except InTrash:
+        raise SessionRefused(
+            f"the folder {name} of its pipeline is in the trash of the cluster: restore it there, or delete it for good "
+            "and run the job from its beginning, with an empty one"
+        ) from None
+    if found is None:
+        raise SessionRefused(
+            f"the folder {name} of its pipeline was deleted on the cluster, and with it what the tasks it needs have "
+            "written: run the job from its beginning, with an empty one"
+        )
     return found
 
 

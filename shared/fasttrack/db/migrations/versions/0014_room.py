@@ -1,7 +1,7 @@
 """What sites tell of their resource groups beside what they have: what is taken by anybody, and what is free in one piece.
 
 Revision ID: 0014
-Revises: 0011
+Revises: 0012
 """
 
 import sqlalchemy as sa
