@@ -24,6 +24,7 @@ from fasttrack.settings import Settings
 from fasttrack_cli.servers import Addresses, ensure_servers, stop_servers
 from tests.databases import TEMPLATE, Databases
 from tests.engine import Engine
+from tests.routes import find_out_once
 
 _STATE = "FASTTRACK_TEST_STATE"
 
@@ -34,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]  # a developer's own settings have no say in tests
     if not hasattr(config, "workerinput"):
         os.environ[_STATE] = tempfile.mkdtemp(prefix="ft-tests-")
+    find_out_once()
     os.environ["FASTTRACK_SETTINGS_FILE"] = "/nonexistent"
     os.environ["FASTTRACK_PROFILES_FILE"] = "/nonexistent/profiles.toml"
 
