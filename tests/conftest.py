@@ -1,4 +1,4 @@
-"""What tests stand on: the real PostgreSQL and Valkey, and for each test a database of its own, copied from a template.
+"""What tests stand on: the real PostgreSQL and Valkey, and for each test a database with nothing in it.
 
 The servers are started once per run, whatever the number of workers, in a temporary state directory.
 """
@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -23,10 +22,11 @@ from fasttrack.doorbell import Doorbell
 from fasttrack.ids import ProjectId
 from fasttrack.settings import Settings
 from fasttrack_cli.servers import Addresses, ensure_servers, stop_servers
+from tests.databases import TEMPLATE, Databases
 from tests.engine import Engine
+from tests.routes import find_out_once
 
 _STATE = "FASTTRACK_TEST_STATE"
-_TEMPLATE = "template_fasttrack"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]  # a developer's own settings have no say in tests
     if not hasattr(config, "workerinput"):
         os.environ[_STATE] = tempfile.mkdtemp(prefix="ft-tests-")
+    find_out_once()
     os.environ["FASTTRACK_SETTINGS_FILE"] = "/nonexistent"
     os.environ["FASTTRACK_PROFILES_FILE"] = "/nonexistent/profiles.toml"
 
@@ -55,26 +56,27 @@ async def servers() -> Addresses:
     try:
         # One worker makes the template; the others wait for the lock and find it.
         await admin.execute("SELECT pg_advisory_lock(4711)")
-        if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", _TEMPLATE):
-            await admin.execute(f"CREATE DATABASE {_TEMPLATE}")
-            await migrate.upgrade(_database_url(addresses, _TEMPLATE))
+        if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", TEMPLATE):
+            await admin.execute(f"CREATE DATABASE {TEMPLATE}")
+            await migrate.upgrade(Databases(addresses.database_url).address(TEMPLATE))
         await admin.execute("SELECT pg_advisory_unlock(4711)")
     finally:
         await admin.close()
     return addresses
 
 
+@pytest.fixture(scope="session")
+async def databases(servers: Addresses) -> Databases:
+    """The databases of this worker."""
+    return Databases(servers.database_url)
+
+
 @pytest.fixture
-async def database_url(servers: Addresses) -> AsyncIterator[str]:
-    """The address of a database of this test's own, with the newest schema and nothing in it."""
-    name = f"test_{uuid4().hex}"
-    admin = await _admin(servers)
-    try:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-        yield _database_url(servers, name)
-        await _drop(admin, name)
-    finally:
-        await admin.close()
+async def database_url(databases: Databases) -> AsyncIterator[str]:
+    """The address of a database that nobody else uses, with the newest schema and nothing in it."""
+    name = await databases.take()
+    yield databases.address(name)
+    await databases.give_back(name)
 
 
 @pytest.fixture
@@ -112,20 +114,6 @@ def settings(tmp_path: Path) -> Settings:
         terminate_grace=0.5,
         local_slots={"cpu": "4", "mem": "8g"},
     )
-
-
-def _database_url(addresses: Addresses, name: str) -> str:
-    return addresses.database_url.replace("/fasttrack?", f"/{name}?")
-
-
-async def _drop(admin: asyncpg.Connection, name: str) -> None:
-    for _ in range(200):
-        try:
-            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-            return
-        except asyncpg.InsufficientPrivilegeError:
-            await asyncio.sleep(0.05)  # the server's own vacuum is at work in it, and nobody may end that
-    raise AssertionError(f"{name} cannot be dropped")
 
 
 async def _admin(addresses: Addresses) -> asyncpg.Connection:

@@ -27,7 +27,7 @@ _VOLATILE = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "DIGITS"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "WHEN"),
-    (re.compile(r"\b\d+\.\d+s\b|\b\d+ms\b"), "TOOK"),
+    (re.compile(r"\b\d+\.\d+s\b|\b\d+ms\b|\b(\d+m)?\d+s\b"), "TOOK"),
     (re.compile(r" {2,}"), "  "),
 )
 

@@ -108,6 +108,7 @@ TEXT_TOO = {"templates", "retention", "operations"}
 """Nouns whose reads are looked at as text as well."""
 
 
+@pytest.mark.timeout(300)  # a hundred commands
 @pytest.mark.parametrize("of_pipelines", [True, False], ids=["pipelines", "others"])
 async def test_what_changes_nothing_is_told_byte_for_byte(
     stored: CommandLine, remote: RemoteCommandLine, world: World, files: None, database: Database, of_pipelines: bool
@@ -194,6 +195,7 @@ WRITES: Sequence[tuple[str, ...]] = [
 ]
 
 
+@pytest.mark.timeout(300)  # a hundred commands
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
 async def test_what_changes_something_is_told_alike_and_does_the_same(
     stored: CommandLine, remote: RemoteCommandLine, files: None, database: Database, form: tuple[str, ...]

@@ -153,6 +153,7 @@ READS: Sequence[tuple[str, ...]] = [
 ]
 
 
+@pytest.mark.timeout(300)  # a hundred commands
 async def test_what_changes_nothing_is_told_byte_for_byte(
     stored: CommandLine, remote: RemoteCommandLine, world: World, files: None, database: Database
 ) -> None:
@@ -224,6 +225,7 @@ WRITES: Sequence[tuple[str, ...]] = [
 ]
 
 
+@pytest.mark.timeout(300)  # a hundred commands
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
 async def test_what_changes_something_is_told_alike_and_does_the_same(
     stored: CommandLine, remote: RemoteCommandLine, files: None, database: Database, form: tuple[str, ...]

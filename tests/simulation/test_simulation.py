@@ -1,4 +1,4 @@
-"""Two hundred worlds with the real scheduler, workflow and feed: whatever goes wrong in them, the invariants hold."""
+"""A hundred worlds with the real scheduler, workflow and feed: whatever goes wrong in them, the invariants hold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from .postgres import Postgres
 from .runner import run_seed, run_seeds
 from .watch import SOMETIMES
 
-SEEDS = 200
+SEEDS = 100
+"""So many worlds in each run of the tests; `make simulate` has more."""
+MOST = 200
+"""Within so many everything that may happen has happened."""
 CHUNK = 20
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +36,7 @@ def test_nothing_that_goes_wrong_breaks_an_invariant(postgres: Postgres, first: 
 def test_the_worlds_go_through_everything_they_are_meant_to(postgres: Postgres) -> None:
     """Else they prove nothing about it. What the other tests of this run have seen counts; the rest is run here."""
     seen: Counter[str] = Counter()
-    for first in range(0, SEEDS, CHUNK):
+    for first in sorted(range(0, MOST, CHUNK), key=lambda first: not _sightings(first).exists()):
         seen += _seen_in(first, postgres)
         if seen.keys() >= SOMETIMES:
             return
@@ -42,7 +45,7 @@ def test_the_worlds_go_through_everything_they_are_meant_to(postgres: Postgres) 
 
 @pytest.mark.timeout(120)
 def test_a_seed_gives_the_same_history_each_time(postgres: Postgres) -> None:
-    for seed in range(1000, 1010):
+    for seed in range(1000, 1005):
         once, again = run_seed(seed, postgres), run_seed(seed, postgres)
         assert once.hashes == again.hashes
 
