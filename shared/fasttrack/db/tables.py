@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -77,6 +78,8 @@ project = Table(
     Column("retention", JSONB),  # days per kind, over the settings; NULL: the settings alone
     # The highest place of an event of the project that was removed: a cursor before it has missed something.
     Column("pruned_pos", BigInteger, nullable=False, server_default=text("0")),
+    # Whether a person's jobs in it run with that person's own key on the cluster.
+    Column("personal_keys", Boolean, nullable=False, server_default=text("false")),
     _created(),
     # All projects of a domain, of which its admins are admins: asked whenever one of them calls.
     Index("ix_project_domain", "domain"),
@@ -186,6 +189,7 @@ job = Table(
     _time("ended_at"),
     _time("next_reconcile_at"),
     _time("pruned_at"),  # its outputs and logs are gone; it cannot be run again in part
+    Column("credential_id", Uuid),  # what it runs with on a cluster; NULL: with the key of the settings
     CheckConstraint(_in("state", JobState), name="state"),
     # A job that is not over is always due some time (I4); one that is over never is.
     CheckConstraint(f"({_in('state', TERMINAL_JOB_STATES)}) = (next_reconcile_at IS NULL)", name="due_until_over"),
@@ -195,6 +199,8 @@ job = Table(
     Index("ix_job_project", "project_id", text("id DESC")),
     # Jobs that count against a pipeline's limit, and those that wait for it: never many.
     Index("ix_job_active", "pipeline_id", postgresql_where=text(f"NOT ({_in('state', TERMINAL_JOB_STATES)})")),
+    # What a credential runs, and in which pipelines it has folders: asked when it is changed.
+    Index("ix_job_credential", "credential_id", "pipeline_id", postgresql_where=text("credential_id IS NOT NULL")),
     # What has ended in a span of time: for retention, and for charts, which read nothing but the index. The columns it
     # carries never change, or only together with the state, which is in other indexes anyhow.
     Index(
@@ -269,6 +275,7 @@ attempt = Table(
     _time("asked_at"),  # when the backend last answered a question about it
     _time("running_at"),
     _time("ended_at"),
+    Column("key_id", Uuid),  # the key that its session was made with; NULL: that of the settings, or none yet
     PrimaryKeyConstraint("instance_id", "number"),
     CheckConstraint(_in("state", InstanceState), name="state"),
     CheckConstraint(f"failure IS NULL OR {_in('failure', FailureClass)}", name="failure"),
