@@ -121,9 +121,19 @@ async def insert_credential(
 
 
 async def put_key(
-    db: Db, box: SecretBox, credential: CredentialId, access_key: str, secret_key: str, *, by: str
+    db: Db,
+    box: SecretBox,
+    credential: CredentialId,
+    access_key: str,
+    secret_key: str,
+    *,
+    by: str,
+    is_change: bool,
 ) -> None:
-    """Make this the key in use. The one that was is kept as retiring; one that is known already is taken as it is given."""
+    """Make this the key in use. The one that was is kept as retiring; one that is known already is taken as it is given.
+
+    :param is_change: whether another one was in use, so that the revision is another from now on.
+    """
     await db.execute(
         "UPDATE credential_key SET retired_at = now() WHERE credential_id = $1 AND retired_at IS NULL AND access_key <> $2",
         credential,
@@ -140,7 +150,8 @@ async def put_key(
         box.seal(credential, sealed_as(access_key), secret_key),
         by,
     )
-    await db.execute("UPDATE credential SET revision = nextval('revision') WHERE id = $1", credential)
+    if is_change:
+        await db.execute("UPDATE credential SET revision = nextval('revision') WHERE id = $1", credential)
 
 
 async def drop_key(db: Db, credential: CredentialId, access_key: str) -> None:

@@ -60,7 +60,8 @@ async def store_key(
     another_user: bool = False,
     expected_revision: int | None = None,
 ) -> CredentialRecord:
-    """Make this the key that the holder's jobs run with. Needs a transaction; repeated, it changes nothing more.
+    """Make this the key that the holder's jobs run with. Needs a transaction; repeated, it changes nothing but
+    that the secret half is sealed anew, with the FASTTRACK_SECRET_KEY of now.
 
     One that was in use before is kept until nothing runs under it any more, and no longer.
 
@@ -92,10 +93,12 @@ async def store_key(
         if made is None:
             raise Overtaken("somebody else set a credential at the same time; look at it and decide again")
         credential = made
-    await stored.put_key(db, box, credential, access_key, secret_key, by=caller.name)
+    is_in_use = before is not None and any(k.access_key == access_key and k.retired_at is None for k in before.keys)
+    await stored.put_key(db, box, credential, access_key, secret_key, by=caller.name, is_change=not is_in_use)
     after = await stored.find_credential(db, project=holder.project, account=holder.account)
     assert after is not None
-    await _record(db, caller, "rotate" if before is not None else "set", before, after)
+    if not is_in_use:
+        await _record(db, caller, "rotate" if before is not None else "set", before, after)
     return after
 
 
