@@ -78,8 +78,7 @@ project = Table(
     Column("retention", JSONB),  # days per kind, over the settings; NULL: the settings alone
     # The highest place of an event of the project that was removed: a cursor before it has missed something.
     Column("pruned_pos", BigInteger, nullable=False, server_default=text("0")),
-    # Whether a person's jobs in it run with that person's own key on the cluster.
-    Column("personal_keys", Boolean, nullable=False, server_default=text("false")),
+    Column("personal_keys", Boolean, nullable=False, server_default=text("false")),  # people's jobs run with their own
     _created(),
     # All projects of a domain, of which its admins are admins: asked whenever one of them calls.
     Index("ix_project_domain", "domain"),

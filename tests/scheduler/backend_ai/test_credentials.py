@@ -32,6 +32,7 @@ from fasttrack.workflow.audit import list_audit
 from fasttrack.workflow.owner import local_caller
 from fasttrack.workflow.rerun import FAILURE, plan_rerun, rerun
 from fasttrack_scheduler.backends import make_backend
+from fasttrack_scheduler.backends.backend_ai import by_key
 from fasttrack_scheduler.backends.backend_ai.by_key import ByKey
 from standin.app import Manager
 from tests.engine import Engine
@@ -257,6 +258,23 @@ async def test_a_revoked_key_holds_up_its_own_jobs_with_a_reason_and_no_others(p
         place.manager.keys["AKIAVISION1"] = secret
         place.let_go()
         assert (await place.ended(running), await place.ended(stuck)) == (JobState.SUCCEEDED, JobState.SUCCEEDED)
+
+
+async def test_a_key_whose_requests_are_used_up_holds_up_no_others(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_key, "_PATIENCE", 0.2)
+    vision, speech = await place.project("vision"), await place.project("speech")
+    await place.set(Holder(project=vision), "AKIAVISION1")
+    await place.set(Holder(project=speech), "AKIASPEECH")
+    async with place.scheduling() as backend:
+        stuck = await place.start(vision, WAITS)
+        await place.state(stuck, InstanceState.RUNNING)
+        [gateway] = [g for g in backend._gateways._open.values() if g._keypair.access_key == "AKIAVISION1"]
+        async with gateway._pace._turn:
+            assert await place.ended(await place.start(speech, "echo hi")) is JobState.SUCCEEDED
+        place.let_go()
+        assert await place.ended(stuck) is JobState.SUCCEEDED
 
 
 async def test_what_waited_for_a_revoked_key_runs_with_the_one_that_takes_its_place(place: Place) -> None:

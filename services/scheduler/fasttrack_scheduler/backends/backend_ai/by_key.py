@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
@@ -23,6 +24,7 @@ from fasttrack.domain.resources import Slots
 from fasttrack.errors import Unavailable
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.storage import LogChunk
+from fasttrack.tasks import end_tasks
 from fasttrack.telemetry import LogLimiter
 
 from ..base import CredentialsRefused, Freed, Observation, PartlyUnavailable, SessionBackendUnavailable, SessionSpec
@@ -32,7 +34,25 @@ from .backend import BackendAI
 T = TypeVar("T")
 log = structlog.get_logger()
 
+_PATIENCE = 3.0  # seconds that one key's answer about its sessions is waited for, while others may wait behind it
 _TIDY = 60.0  # seconds between two looks for keys that nothing runs under any more
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question about sessions of one key."""
+
+    key: Key | None
+    names: frozenset[str]
+    task: asyncio.Task[list[Observation]]
+
+    def answer(self, names: Sequence[str]) -> list[Observation]:
+        """What it told of these. :raises Unavailable: nothing, or nothing yet."""
+        if not self.task.done():
+            raise SessionBackendUnavailable(
+                f"{self.key or 'the key of the settings'}: the cluster has not answered yet"
+            )
+        return [seen for seen in self.task.result() if seen.name in names]
 
 
 class ByKey:
@@ -48,6 +68,7 @@ class ByKey:
         self._hints = Hints()
         self._backends: dict[UUID | None, BackendAI] = {}
         self._opening = asyncio.Lock()
+        self._asking: dict[Key | None, _Asked] = {}
         self._is_started = False
         self._seen_with: dict[str, Key | None] = {}
         self._tidied_at = 0.0
@@ -60,6 +81,7 @@ class ByKey:
         await self._of(None)
 
     async def close(self) -> None:
+        await end_tasks(*(asked.task for asked in self._asking.values()))
         while self._backends:
             await self._backends.popitem()[1].close()
         await self._gateways.close()
@@ -91,23 +113,27 @@ class ByKey:
         groups: dict[Key | None, list[str]] = {}
         for name in names:
             groups.setdefault(held[name].key if name in held else None, []).append(name)
-        asked = (self._asked(key, lambda b, group=group: b.observe(group)) for key, group in groups.items())  # type: ignore[misc]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        if groups.keys() <= {None}:  # nobody's answer can be in the way of another's
+            return await self._asked(None, lambda backend: backend.observe(names)) if names else []
+        questions = await self._ask(groups)
         seen: list[Observation] = []
         unknown: dict[str, str] = {}
         failure: Unavailable | None = None
-        for group, answer in zip(groups.values(), answers, strict=True):
-            if isinstance(answer, Unavailable):
-                failure = answer
-                unknown |= dict.fromkeys(group, answer.message)
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                seen += answer
-        if failure is not None:
-            if len(unknown) == len(names):
-                raise failure
-            raise PartlyUnavailable(failure.message, seen, unknown) from failure
+        for key, group in groups.items():
+            asked = questions[key]
+            try:
+                seen += asked.answer(group)
+                unanswered = [name for name in group if name not in asked.names]
+                reason = "it is asked about next"
+            except Unavailable as error:
+                failure, unanswered, reason = error, group, error.message
+            unknown |= dict.fromkeys(unanswered, reason)
+            if asked.task.done() and self._asking.get(key) is asked:
+                del self._asking[key]
+        if failure is not None and len(unknown) == len(names):
+            raise failure
+        if unknown:
+            raise PartlyUnavailable(failure.message if failure else "some were not asked about yet", seen, unknown)
         return seen
 
     async def live(self) -> list[Observation]:
@@ -179,6 +205,18 @@ class ByKey:
         return freed
 
     # -- keys -----------------------------------------------------------------------------------------------------
+
+    async def _ask(self, groups: Mapping[Key | None, Sequence[str]]) -> dict[Key | None, _Asked]:
+        """Have these keys asked about these names, and wait a while. A key whose answer is late, as when its requests are
+        used up, is not waited for longer and not asked again before: its answer counts when it comes.
+        """
+        for key, names in groups.items():
+            if key not in self._asking:
+                task = asyncio.create_task(self._asked(key, lambda b, names=names: b.observe(names)))  # type: ignore[misc]
+                self._asking[key] = _Asked(key, frozenset(names), task)
+        questions = {key: self._asking[key] for key in groups}
+        await asyncio.wait([asked.task for asked in questions.values()], timeout=_PATIENCE)
+        return questions
 
     async def _held(self, name: str) -> HeldSession | None:
         return (await self._keys.of_sessions([name])).get(name)
