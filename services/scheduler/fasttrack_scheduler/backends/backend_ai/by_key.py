@@ -20,14 +20,22 @@ from fasttrack.backend_ai.answers import BadCredentials
 from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.backend_ai.keys import Gateways, KeyProblem
 from fasttrack.domain.credentials import HeldSession, Key
-from fasttrack.domain.resources import Slots
+from fasttrack.domain.room import Room
 from fasttrack.errors import Unavailable
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.storage import LogChunk
 from fasttrack.tasks import end_tasks
 from fasttrack.telemetry import LogLimiter
 
-from ..base import CredentialsRefused, Freed, Observation, PartlyUnavailable, SessionBackendUnavailable, SessionSpec
+from ..base import (
+    ROOM_AGE,
+    CredentialsRefused,
+    Freed,
+    Observation,
+    PartlyUnavailable,
+    SessionBackendUnavailable,
+    SessionSpec,
+)
 from ..hints import Hints
 from .backend import BackendAI
 
@@ -167,8 +175,14 @@ class ByKey:
         pipeline = held.pipeline if held is not None and held.is_elsewhere else None
         return await backend.logs(name, offset=offset, limit=limit, pipeline=pipeline)
 
-    async def capacity(self) -> Mapping[str, Slots]:
-        return await self._asked(None, BackendAI.capacity)
+    async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
+        keys: list[Key | None] = [None, *await self._keys.all(self.site, present=True)]
+        while True:
+            try:
+                return await self._asked(keys.pop(0), lambda backend: backend.room(max_age=max_age))
+            except CredentialsRefused:  # the cluster is the same with any of them
+                if not keys:
+                    raise
 
     def events(self) -> AsyncIterator[str]:
         return self._hints.listen()
