@@ -1,14 +1,16 @@
-"""The tables of the keys that sessions on a cluster are made with: whose they are, and which one is in use."""
+"""The tables of what is sealed: secrets of projects, and the keys that sessions on a cluster are made with."""
 
 from __future__ import annotations
 
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    DateTime,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
+    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
@@ -17,6 +19,19 @@ from sqlalchemy import (
 )
 
 from .tables import _created, _time, metadata
+
+secret = Table(
+    "secret",
+    metadata,
+    Column("project_id", Uuid, ForeignKey("project.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key_id", Text, nullable=False),  # which key encrypted it, so that keys can be rotated
+    Column("ciphertext", LargeBinary, nullable=False),
+    Column("updated_by", Text, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("revision", Integer, nullable=False),  # of the sequence `revision`, with every change
+    PrimaryKeyConstraint("project_id", "name"),
+)
 
 # What a project or a person runs jobs with: one user of the cluster, whose keys come and go.
 credential = Table(

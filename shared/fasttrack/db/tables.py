@@ -19,7 +19,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     Numeric,
     PrimaryKeyConstraint,
@@ -366,19 +365,6 @@ idempotency = Table(
     _created(),
     PrimaryKeyConstraint("project_id", "key"),
     Index("ix_idempotency_created_at", "created_at"),
-)
-
-secret = Table(
-    "secret",
-    metadata,
-    Column("project_id", Uuid, ForeignKey("project.id"), nullable=False),
-    Column("name", Text, nullable=False),
-    Column("key_id", Text, nullable=False),  # which key encrypted it, so that keys can be rotated
-    Column("ciphertext", LargeBinary, nullable=False),
-    Column("updated_by", Text, nullable=False),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
-    Column("revision", Integer, nullable=False),  # of the sequence `revision`, with every change
-    PrimaryKeyConstraint("project_id", "name"),
 )
 
 # -- what lists are filtered and ordered by -------------------------------------------------------------------------
