@@ -38,7 +38,7 @@ async def serving_beside(call: Invocation, bench: Workbench) -> AsyncIterator[st
         yield None
         return
     address = address_of(listening)
-    sites = Sites(settings)
+    sites = Sites(settings, bench.keyring)
     parts = Parts(settings, bench.database, bench.doorbell, bench.box, SystemClock(), sites=sites)
     app = create_app(settings, given=parts)
     if settings.is_embedded:

@@ -16,9 +16,11 @@ from fasttrack.doorbell import Doorbell
 from fasttrack.errors import Conflict, NotFound
 from fasttrack.feed import Feed
 from fasttrack.ids import ProjectId
+from fasttrack.keyring import Keyring
 from fasttrack.settings import Settings
 from fasttrack.workflow.owner import local_caller
 from fasttrack_scheduler.backends import make_backend
+from fasttrack_scheduler.backends.base import SessionBackend
 from fasttrack_scheduler.service import Scheduler
 
 from .presence import SCHEDULER, SERVERS, Presence, anyone_present, present
@@ -52,10 +54,19 @@ class Workbench:
         """Who is typing, as the owner of this FastTrack."""
         return await local_caller(db, self.by)
 
+    @property
+    def keyring(self) -> Keyring:
+        """The keys of clusters that are stored."""
+        return Keyring(self.database, self.box)
+
+    def backend(self) -> SessionBackend:
+        """The session backend of the settings, not started yet."""
+        return make_backend(self.settings.backend, self.settings, SystemClock(), self.keyring)
+
     @asynccontextmanager
     async def scheduling(self) -> AsyncIterator[Scheduler]:
         """A scheduler of this process runs while the block does. Sessions go on when it ends."""
-        backend = make_backend(self.settings.backend, self.settings, SystemClock())
+        backend = self.backend()
         scheduler = Scheduler(self.settings, self.database, backend, self.box, self.doorbell)
         with sharing(self.settings, SCHEDULER):
             async with scheduler.running():

@@ -18,8 +18,10 @@ VersionId = NewType("VersionId", UUID)
 JobId = NewType("JobId", UUID)
 InstanceId = NewType("InstanceId", UUID)
 TemplateId = NewType("TemplateId", UUID)
+CredentialId = NewType("CredentialId", UUID)
 
 __all__ = [
+    "CredentialId",
     "InstanceId",
     "JobId",
     "PipelineId",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,6 +18,9 @@ from fasttrack.settings import Settings
 from fasttrack.storage import Sites
 from fasttrack_api.app import create_app
 from fasttrack_api.parts import Parts
+from standin.app import Manager
+from tests.scheduler.backend_ai.recorded import GENERATIONS
+from tests.scheduler.backend_ai.standins import KEYPAIR, serving
 from tests.serving import served
 
 
@@ -28,6 +33,22 @@ async def app(settings: Settings, database: Database, doorbell: Doorbell) -> Asy
     made.state.parts = parts  # no lifespan without a server
     yield made
     await sites.close()
+
+
+@pytest.fixture
+async def cluster(app: FastAPI, settings: Settings, tmp_path: Path) -> AsyncIterator[Manager]:
+    """A stand-in for the cluster that the application's settings name from now on, with two keys of one user."""
+    async with serving(GENERATIONS[-1], tmp_path / "cluster") as (manager, address):
+        manager.keys |= {"AKIAONE": "canary-one", "AKIATWO": "canary-two"}
+        given = {
+            "backend": "backend_ai",
+            "backend_ai_endpoint": address,
+            "backend_ai_access_key": KEYPAIR.access_key,
+            "backend_ai_secret_key": KEYPAIR.secret_key,
+        }
+        named = Settings.model_validate({**settings.model_dump(), **given})
+        app.state.parts = replace(app.state.parts, settings=named)
+        yield manager
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.cli.command_line import CommandLine
 COMMANDS = [
     "up", "down", "scheduler", "api", "doctor", "validate", "publish", "versions", "diff", "restore", "export", "schema",
     "run", "jobs", "job", "logs", "cancel", "pause", "resume", "skip", "rerun", "whoami", "settings", "prune", "resources", "audit", "pipelines",
-    "templates", "profile", "projects", "pools", "retention", "secrets", "accounts", "members", "tokens", "operations", "db",
+    "templates", "profile", "projects", "pools", "retention", "secrets", "credentials", "accounts", "members", "tokens", "operations", "db",
 ]  # fmt: skip
 
 
@@ -56,6 +56,10 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "secrets list",
         "secrets set",
         "secrets delete",
+        "credentials list",
+        "credentials set",
+        "credentials remove",
+        "credentials personal",
         "accounts list",
         "accounts create",
         "accounts disable",
@@ -85,6 +89,7 @@ async def test_every_command_explains_itself(cli: CommandLine, name: str) -> Non
         "pools",
         "retention",
         "secrets",
+        "credentials",
         "accounts",
         "members",
         "tokens",

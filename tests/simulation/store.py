@@ -141,7 +141,7 @@ class Transaction(AbstractAsyncContextManager[Db]):
         if "INSERT INTO job " in sql:
             world.watch.submitted(args[0], args[2])  # type: ignore[arg-type]
         if "INSERT INTO task_instance" in sql:
-            world.watch.instances.update({i: (args[0], n) for i, n in zip(args[23], args[24], strict=True)})  # type: ignore[call-overload]
+            world.watch.instances.update({i: (args[0], n) for i, n in zip(args[24], args[25], strict=True)})  # type: ignore[call-overload]
         if "INSERT INTO attempt" in sql:
             for instance, number, until in zip(*(args[n] for n in _FENCES), strict=True):  # type: ignore[call-overload]
                 world.watch.fenced(session_name(instance, number), until)
@@ -170,7 +170,7 @@ def tables_of(sql: str) -> frozenset[str]:
 
 _CLOCK = "SELECT clock_timestamp()"
 # Where the arguments of a new job and of a pass have the events, and what tells of fences.
-_EVENTS = {6: slice(0, 6), 43: slice(37, 43), 50: slice(33, 39)}
+_EVENTS = {6: slice(0, 6), 44: slice(38, 44), 50: slice(33, 39)}
 _FENCES = (17, 18, 28)
 
 

@@ -46,12 +46,10 @@ async def prune(
 
 
 async def _prune(call: Invocation, bench: Workbench, *, dry_run: bool) -> tuple[list[Pruned], int]:
-    from fasttrack.clock import SystemClock
-    from fasttrack_scheduler.backends import make_backend
     from fasttrack_scheduler.pruning import Pruning
 
     # Not started: a dry run must not start what waits, and removing needs nothing that runs.
-    backend = make_backend(bench.settings.backend, bench.settings, SystemClock())
+    backend = bench.backend()
     pruning = Pruning(bench.database, backend, bench.settings, dry_run=dry_run, tell=_Progress(call, dry_run=dry_run))
     dues, now = await pruning.due()
     keys = await pruning.keys(now) if call.project is None else 0

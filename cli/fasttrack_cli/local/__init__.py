@@ -11,6 +11,7 @@ from fasttrack.settings import Settings
 from ..workbench import Workbench, is_scheduler_running, opened
 from .audit import LocalAudit
 from .catalog import LocalCatalog
+from .credentials import LocalCredentials
 from .jobs import LocalJobs
 from .logs import LocalLogs
 from .operations import LocalOperations
@@ -38,6 +39,7 @@ class LocalStore:
     audit: LocalAudit
     limits: LocalLimits
     secrets: LocalSecrets
+    credentials: LocalCredentials
     retention: LocalRetentions
     logs: LocalLogs
     catalog: LocalCatalog
@@ -77,6 +79,7 @@ async def local_store(settings: Settings, *, any_project: bool = False) -> Async
             LocalAudit(bench),
             LocalLimits(bench),
             LocalSecrets(bench),
+            LocalCredentials(bench),
             LocalRetentions(bench),
             LocalLogs(bench),
             LocalCatalog(bench),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from fasttrack.clock import SystemClock
 from fasttrack.db.jobs import InstanceRecord, JobRecord
 from fasttrack.errors import NotFound
 from fasttrack.ids import session_name
 from fasttrack.logs import MaskedLog, Pace, followed, load_maskers
 from fasttrack.storage import LogChunk
-from fasttrack_scheduler.backends import make_backend
 
 from ..lookup import require_task
 from ..store import LogWriter
@@ -71,7 +69,7 @@ class LogReader:
     async def _log(self) -> MaskedLog:
         bench = self._bench
         maskers = await bench.database.run(lambda db: load_maskers(db, bench.box, [bench.project]))
-        source = make_backend(bench.settings.backend, bench.settings, SystemClock())
+        source = bench.backend()
         return MaskedLog(source, session_name(self._task.id, self._attempt), maskers[bench.project])
 
     async def _is_open(self) -> bool:

@@ -10,6 +10,7 @@ from ..target import Target
 from .audit import RemoteAudit
 from .catalog import RemoteCatalog
 from .connection import Connection, connected
+from .credentials import RemoteCredentials
 from .jobs import RemoteJobs
 from .logs import RemoteLogs
 from .operations import RemoteOperations
@@ -38,6 +39,7 @@ class RemoteStore:
     audit: RemoteAudit
     limits: RemoteLimits
     secrets: RemoteSecrets
+    credentials: RemoteCredentials
     retention: RemoteRetentions
     logs: RemoteLogs
     catalog: RemoteCatalog
@@ -75,6 +77,7 @@ async def remote_store(target: Target, say: Callable[[str], None]) -> AsyncItera
             RemoteAudit(connection),
             RemoteLimits(connection),
             RemoteSecrets(connection),
+            RemoteCredentials(connection),
             RemoteRetentions(connection),
             RemoteLogs(connection, jobs),
             RemoteCatalog(connection, templates),

@@ -14,13 +14,15 @@ from .catalog import (
     Template,
     only_template,
 )
-from .contract import Jobs, Limits, Logs, Pipelines, Projects, Retentions, Secrets, Store, Watch
+from .contract import Credentials, Jobs, Limits, Logs, Pipelines, Projects, Retentions, Secrets, Store, Watch
 from .values import (
     Begun,
     Changed,
+    Credential,
     FromFile,
     FromVersion,
     Job,
+    Key,
     Limit,
     LogWriter,
     Pipeline,
@@ -33,6 +35,7 @@ from .values import (
     Start,
     Task,
     Version,
+    Whose,
     as_told,
     uuid_of,
 )
@@ -42,10 +45,13 @@ __all__ = [
     "Begun",
     "Board",
     "Changed",
+    "Credential",
+    "Credentials",
     "FromFile",
     "FromVersion",
     "Job",
     "Jobs",
+    "Key",
     "Limit",
     "Limits",
     "LogWriter",
@@ -73,6 +79,7 @@ __all__ = [
     "Version",
     "Viewer",
     "Watch",
+    "Whose",
     "as_told",
     "only_template",
     "task_view",

@@ -10,6 +10,7 @@ from .catalog import CatalogStore
 from .people import People
 from .values import (
     Changed,
+    Credential,
     FromFile,
     FromVersion,
     Job,
@@ -24,6 +25,7 @@ from .values import (
     Start,
     Task,
     Version,
+    Whose,
 )
 
 if TYPE_CHECKING:
@@ -166,6 +168,31 @@ class Secrets(Protocol):
         """Forget a secret. :raises NotFound: there is none of that name."""
 
 
+class Credentials(Protocol):
+    """What jobs run with on a cluster. Secret halves only go in."""
+
+    async def all(self) -> Sequence[Credential]:
+        """Those that the caller may change: projects by name, then people."""
+
+    async def put(self, whose: Whose, access_key: str, secret_key: str, *, another_user: bool) -> Credential:
+        """Set a key, or rotate it. :raises InvalidInput: the cluster does not take it.
+
+        :raises Conflict: jobs would lose sight of folders. :raises Unavailable: the cluster cannot be asked.
+        """
+
+    async def delete(self, whose: Whose, *, access_key: str | None, another_user: bool) -> None:
+        """Forget the credential, or one of its retiring keys. :raises NotFound: there is none.
+
+        :raises Conflict: jobs run with it, or would lose sight of folders.
+        """
+
+    async def are_personal_allowed(self) -> bool:
+        """Whether people's jobs in the project run with their own keys."""
+
+    async def allow_personal(self, *, allowed: bool) -> None:
+        """Have them do so, or not."""
+
+
 class Retentions(Protocol):
     """How long the project keeps things. Each gives what holds, and for which kinds by a figure of the project's own."""
 
@@ -221,6 +248,10 @@ class Store(CatalogStore, People, Protocol):
     @property
     def secrets(self) -> Secrets:
         """Secrets."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """Keys of a cluster."""
 
     @property
     def retention(self) -> Retentions:

@@ -223,6 +223,39 @@ class Secret:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a cluster, never its secret half."""
+
+    access_key: str
+    added_by: str
+    created_at: datetime
+    retired_at: datetime | None
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the jobs of a project, or of a person, run with on a cluster."""
+
+    project_id: UUID | None
+    account_id: UUID | None
+    holder: str
+    site: str
+    cluster_user: str
+    keys: list[Key]
+    """The one in use first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose credential is meant."""
+
+    is_project: bool = True
+    account: str | None = None
+    """A person's, by name or id, if it is not the project's; `None`: the caller's own."""
+
+
 def as_told(kind: type[T], record: object, **more: Any) -> T:
     """The value of that kind that a record with the same attributes stands for; `more` are those it has not."""
     names = [f.name for f in fields(kind)]  # type: ignore[arg-type]

@@ -24,6 +24,9 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, help="where folders are kept (default: a new temporary directory)")
     parser.add_argument("--access-key", default="AKIASTANDIN", help="the key that is let in")
     parser.add_argument("--secret-key", default="standin", help="its secret")
+    parser.add_argument(
+        "--key", action="append", default=[], metavar="ACCESS:SECRET:USER", help="another key that is let in, and whose"
+    )
     parser.add_argument("--times", type=int, default=1, help="so many times the usual slots on each agent (default: 1)")
     parser.add_argument(
         "--pretend",
@@ -33,15 +36,27 @@ def main() -> None:
     parser.add_argument("--quiet", action="store_true", help="write no line for each request")
     given = parser.parse_args()
     root = given.dir or Path(tempfile.mkdtemp(prefix="standin-"))
+    keys, users = {given.access_key: given.secret_key}, {}
+    for text in given.key:
+        access_key, secret_key, users[access_key] = _three(parser, text)
+        keys[access_key] = secret_key
     manager = Manager(
         given.generation,
         root,
-        keys={given.access_key: given.secret_key},
+        keys=keys,
+        users=users,
         agents=default_agents(given.times),
         step=given.step,
         pretends=given.pretend,
     )
     uvicorn.run(make_app(manager), host=given.host, port=given.port, log_level="warning" if given.quiet else "info")
+
+
+def _three(parser: argparse.ArgumentParser, text: str) -> list[str]:
+    parts = text.split(":")
+    if len(parts) != 3 or not all(parts):
+        parser.error(f"--key takes ACCESS:SECRET:USER, and {text!r} is none")
+    return parts
 
 
 if __name__ == "__main__":

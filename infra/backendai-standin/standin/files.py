@@ -30,7 +30,7 @@ class Files:
         return JSONResponse(self._folders.create(key, await object_of(request)).shown(), 201)
 
     async def listing(self, request: Request, key: str) -> Response:
-        return JSONResponse([f.shown() for f in self._folders.all.values() if f.owner == key])
+        return JSONResponse([f.shown() for f in self._folders.all.values() if f.owner == self._folders.user_of(key)])
 
     async def read(self, request: Request, key: str) -> Response:
         return JSONResponse(self._folders.details(self._folders.find(key, request.path_params["folder"])))

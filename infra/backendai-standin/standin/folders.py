@@ -65,9 +65,11 @@ class Folder:
 class Folders:
     """All folders of the cluster; each is a directory below `root`."""
 
-    def __init__(self, root: Path, generation: Generation, policy: Policy) -> None:
+    def __init__(self, root: Path, generation: Generation, policy: Policy, user_of: Callable[[str], str]) -> None:
+        """:param user_of: whose an access key is. Each call is of a key; a folder is of its user."""
         self._root = root
         self._policy = policy
+        self.user_of = user_of
         self._generation = generation
         self.all: dict[str, Folder] = {}
         self._gone: set[tuple[str, str]] = set()
@@ -77,8 +79,9 @@ class Folders:
 
     # -- what the API does ----------------------------------------------------------------------------------------
 
-    def create(self, owner: str, given: dict[str, Any]) -> Folder:
+    def create(self, key: str, given: dict[str, Any]) -> Folder:
         """Make a folder. :raises Problem: its name or host cannot be, or is taken."""
+        owner = self.user_of(key)
         name = str(given.get("name", ""))
         host = given.get("host")
         if self._generation.is_strict and not _SLUG.match(name):
@@ -102,18 +105,18 @@ class Folders:
         self.path(folder).mkdir(parents=True)
         return folder
 
-    def find(self, owner: str, reference: str) -> Folder:
+    def find(self, key: str, reference: str) -> Folder:
         """By name, or by id with or without dashes (26.x). :raises Problem: there is none."""
         identifier = "" if self._generation.is_strict else reference.replace("-", "")
         for folder in self.all.values():
-            if folder.owner == owner and (folder.name == reference or folder.id == identifier):
+            if folder.owner == self.user_of(key) and (folder.name == reference or folder.id == identifier):
                 return folder
         raise Problem(404, "object-not-found", title="No such virtual folder.", data=reference)
 
-    def find_by_id(self, owner: str, identifier: str) -> Folder:
+    def find_by_id(self, key: str, identifier: str) -> Folder:
         """By id alone, with or without dashes. :raises Problem: there is none that can be mounted."""
         folder = self.all.get(identifier.replace("-", ""))
-        if folder is None or folder.owner != owner or folder.status != "ready":
+        if folder is None or folder.owner != self.user_of(key) or folder.status != "ready":
             raise Problem(404, "object-not-found", title="No such virtual folder.", data=[identifier])
         return folder
 
@@ -137,12 +140,12 @@ class Folders:
             found |= {"num_files": len(sizes), "created": str(folder.created_at), "max_size": None, "cur_size": 0}
         return found
 
-    def delete(self, owner: str, reference: str) -> None:
+    def delete(self, key: str, reference: str) -> None:
         """Into the trash, where its name stays taken (26.x), or away at once, whoever has it mounted (23.09).
 
         :raises Problem: a living session has it mounted.
         """
-        folder = self.find(owner, reference)
+        folder = self.find(key, reference)
         if not self._generation.trash:
             self._away(folder)
             return
@@ -151,12 +154,12 @@ class Folders:
             raise Problem(400, "vfolder-deletion-not-allowed", message)
         folder.status = "delete-pending"
 
-    def delete_for_good(self, owner: str, identifier: str) -> None:
+    def delete_for_good(self, key: str, identifier: str) -> None:
         """Away with a folder in the trash, and its name is free; done again, it is no error.
 
         :raises Problem: there is none in it of that id.
         """
-        identifier = identifier.replace("-", "")
+        owner, identifier = self.user_of(key), identifier.replace("-", "")
         if (owner, identifier) in self._gone:
             return
         folder = self.all.get(identifier)

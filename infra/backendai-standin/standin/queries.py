@@ -11,7 +11,7 @@ from graphql import build_schema, graphql_sync
 from graphql.type import GraphQLSchema
 
 from .agents import Agents
-from .catalogue import IMAGES, image_row, project_row
+from .catalogue import IMAGES, id_of, image_row, project_row
 from .generations import Generation
 from .ledger import Ledger, Session
 from .policy import Policy
@@ -45,7 +45,9 @@ type Endpoint { endpoint_id: UUID name: String desired_session_count: Int lifecy
   url: String tag: String resource_group: String retries: Int created_at: DateTime environ: JSONString routings: [Routing] }
 type EndpointList { items: [Endpoint] total_count: Int }
 type Group { id: UUID name: String domain_name: String is_active: Boolean OF_GROUPS }
+type User { uuid: UUID email: String }
 type ROOT {
+  user(email: String): User
   compute_session(id: UUID!): ComputeSession
   compute_session_list(limit: Int!, offset: Int!, filter: String, order: String, status: String, access_key: String,
     domain_name: String, group_id: UUID): ComputeSessionList
@@ -64,7 +66,9 @@ _CONDITION = re.compile(r'\s*(\w+)\s*(==|!=|like|in)\s*(\[[^\]]*\]|"(?:[^"\\]|\\
 class Queries:
     """Answers queries from what the cluster has."""
 
-    def __init__(self, generation: Generation, ledger: Ledger, agents: Agents, policy: Policy) -> None:
+    def __init__(
+        self, generation: Generation, ledger: Ledger, agents: Agents, policy: Policy, user_of: Callable[[str], str]
+    ) -> None:
         is_new = not generation.is_strict
         self._schema = _make(
             _SCHEMA.replace("LOCAL_RANK", "local_rank: Int" if is_new else "")
@@ -81,6 +85,7 @@ class Queries:
         self._ledger = ledger
         self._agents = agents
         self._policy = policy
+        self._user_of = user_of
 
     def answer(self, given: Any, access_key: str) -> dict[str, Any]:
         """`data` and `errors`, as `/admin/gql` has them."""
@@ -93,6 +98,10 @@ class Queries:
             "keypair_resource_policy": self._policy.row(),
             "groups": [project_row()],
             "endpoint_list": lambda info, **asked: self._endpoints(access_key, **asked),
+            "user": lambda info, **_: {
+                "uuid": id_of("user", self._user_of(access_key)),
+                "email": self._user_of(access_key),
+            },
             "endpoint": lambda info, endpoint_id: self.endpoint(access_key, str(endpoint_id)),
         }
         done = graphql_sync(

@@ -14,6 +14,7 @@ from fasttrack.db import Database, connect
 from fasttrack.db.secrets import SecretBox
 from fasttrack.doorbell import Doorbell
 from fasttrack.errors import InvalidInput
+from fasttrack.keyring import Keyring
 from fasttrack.settings import Settings
 from fasttrack.storage import Sites
 from fasttrack.workflow.versions import CompiledVersions
@@ -54,9 +55,10 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         )
     database = connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
     doorbell = Doorbell(settings.redis_url.get_secret_value())
-    sites = Sites(settings)
+    box = SecretBox.from_settings(settings)
+    sites = Sites(settings, Keyring(database, box))
     try:
-        yield Parts(settings, database, doorbell, SecretBox.from_settings(settings), SystemClock(), sites=sites)
+        yield Parts(settings, database, doorbell, box, SystemClock(), sites=sites)
     finally:
         await sites.close()
         await doorbell.close()

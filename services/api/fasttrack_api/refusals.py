@@ -55,6 +55,11 @@ _ACTIONS = {
     "publish_draft": "pipeline.publish",
     "append_to_upload": "upload.finish",
     "move_task": "draft.move_tasks",
+    **dict.fromkeys(("set_backend_credential", "set_project_credential", "set_person_credential"), "credential.set"),
+    **dict.fromkeys(
+        ("remove_backend_credential", "remove_project_credential", "remove_person_credential"), "credential.remove"
+    ),
+    "allow_personal_keys": "project.set_personal_keys",
     **{
         change: f"draft.{change}"
         for change in (

@@ -121,7 +121,8 @@ class Effects:
             fact, outcome = SessionRefused(effect.name, error.message, error.failure), "SessionRefused"
         except (Unavailable, TimeoutError) as error:
             reason = str(error) or "it did not answer in time"
-            fact, outcome = BackendAway(effect.name, reason), "BackendAway"
+            is_lasting = isinstance(error, base.CredentialsRefused)
+            fact, outcome = BackendAway(effect.name, reason, is_lasting=is_lasting), "BackendAway"
             if self._limiter.allows(reason):
                 log.warning("the session backend is away", verb=verb, error=reason)
         except Exception as error:

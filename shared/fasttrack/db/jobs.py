@@ -13,7 +13,7 @@ import asyncpg
 from ..domain.events import Event
 from ..domain.job import Job, TaskInstance
 from ..domain.states import TERMINAL_JOB_STATES, FailureClass, InstanceState, JobState
-from ..ids import InstanceId, JobId, PipelineId, ProjectId, VersionId
+from ..ids import CredentialId, InstanceId, JobId, PipelineId, ProjectId, VersionId
 from .engine import Db, columns
 from .feed import APPENDED, appending
 from .windows import Order, Where, Window
@@ -82,21 +82,21 @@ _INSERT_JOB = f"""
 WITH new AS (
   INSERT INTO job (id, project_id, pipeline_id, version_id, number, state, reason, params, priority,
                    submitted_by, origin_job_id, seq, tasks, open_tasks, failed_tasks, cancelled_tasks, created_at,
-                   started_at, ended_at, next_reconcile_at, skip, site, overrides)
+                   started_at, ended_at, next_reconcile_at, skip, site, overrides, credential_id)
   VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,
           -- Whoever submits may have a wrong clock; when a job is due is a matter of the database's.
-          CASE WHEN $20::timestamptz IS NOT NULL THEN least($20, now()) END, $21, $22, $23)
+          CASE WHEN $20::timestamptz IS NOT NULL THEN least($20, now()) END, $21, $22, $23, $24)
   ON CONFLICT (id) DO NOTHING RETURNING id),
 instances AS (
   INSERT INTO task_instance (id, job_id, "index", name, state, reason, unmet, deps_ok, deps_failed, ready_at, ended_at,
                              resource_group, pool, pool_slots, reused_from)
   SELECT i.id, new.id, i.index, i.name, i.state, i.reason, i.unmet, i.ok, i.failed, i.ready_at, i.ended_at,
          i.resource_group, i.pool, i.pool_slots, i.reused_from
-  FROM new, unnest($24::uuid[], $25::int[], $26::text[], $27::text[], $28::text[], $29::int[], $30::int[], $31::int[],
-                   $32::timestamptz[], $33::timestamptz[], $34::text[], $35::text[], $36::int[], $37::uuid[])
+  FROM new, unnest($25::uuid[], $26::int[], $27::text[], $28::text[], $29::text[], $30::int[], $31::int[], $32::int[],
+                   $33::timestamptz[], $34::timestamptz[], $35::text[], $36::text[], $37::int[], $38::uuid[])
               AS i(id, index, name, state, reason, unmet, ok, failed, ready_at, ended_at, resource_group, pool,
                    pool_slots, reused_from)),
-{appending(38, condition="EXISTS (SELECT FROM new)")}
+{appending(39, condition="EXISTS (SELECT FROM new)")}
 SELECT EXISTS (SELECT FROM new)"""
 
 
@@ -109,12 +109,14 @@ async def insert_job(
     names: Sequence[str],
     by: str,
     skip: Sequence[str] = (),
+    credential: CredentialId | None = None,
 ) -> bool:
     """Store a new job with its instances and first events; one statement whatever their number.
 
     `False`: there is a job with this id already, and nothing was stored.
 
     :param names: of the instances' tasks. :param skip: names of tasks that are not to run, as asked for.
+    :param credential: what it runs with on a cluster; `None`: with the key of the settings.
     """
     inserted: bool = await db.value(
         _INSERT_JOB,
@@ -141,6 +143,7 @@ async def insert_job(
         list(skip),
         job.site,
         dict(job.overrides) if job.overrides else None,
+        credential,
         [i.id for i in instances],
         [i.index for i in instances],
         names,

@@ -46,15 +46,15 @@ class SecretBox:
         except OSError as error:
             raise InvalidInput(f"the key of the secrets cannot be read or made at {path}: {error.strerror}") from error
 
-    def seal(self, project: ProjectId, name: str, value: str) -> bytes:
-        """The value, encrypted and bound to its project and name."""
+    def seal(self, owner: UUID, name: str, value: str) -> bytes:
+        """The value, encrypted and bound to its name and to what it belongs to, such as a project."""
         nonce = os.urandom(12)
-        return nonce + self._cipher.encrypt(nonce, value.encode(), _bound_to(project, name))
+        return nonce + self._cipher.encrypt(nonce, value.encode(), _bound_to(owner, name))
 
-    def open(self, project: ProjectId, name: str, sealed: bytes) -> str:
+    def open(self, owner: UUID, name: str, sealed: bytes) -> str:
         """The value. :raises Conflict: another key sealed it, or it was tampered with."""
         try:
-            return self._cipher.decrypt(sealed[:12], sealed[12:], _bound_to(project, name)).decode()
+            return self._cipher.decrypt(sealed[:12], sealed[12:], _bound_to(owner, name)).decode()
         except InvalidTag:
             raise Conflict(
                 f"secret {name} cannot be decrypted with the present key; set it again, or restore FASTTRACK_SECRET_KEY"
@@ -86,8 +86,8 @@ def _read_or_make(path: Path) -> str:
     return path.read_text()
 
 
-def _bound_to(project: ProjectId, name: str) -> bytes:
-    return project.bytes + name.encode()
+def _bound_to(owner: UUID, name: str) -> bytes:
+    return owner.bytes + name.encode()
 
 
 _SHOWN = "SELECT name, updated_by, updated_at, revision FROM secret"

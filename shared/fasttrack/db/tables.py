@@ -12,13 +12,13 @@ from enum import StrEnum
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     Numeric,
     PrimaryKeyConstraint,
@@ -77,6 +77,7 @@ project = Table(
     Column("retention", JSONB),  # days per kind, over the settings; NULL: the settings alone
     # The highest place of an event of the project that was removed: a cursor before it has missed something.
     Column("pruned_pos", BigInteger, nullable=False, server_default=text("0")),
+    Column("personal_keys", Boolean, nullable=False, server_default=text("false")),  # people's jobs run with their own
     _created(),
     # All projects of a domain, of which its admins are admins: asked whenever one of them calls.
     Index("ix_project_domain", "domain"),
@@ -186,6 +187,7 @@ job = Table(
     _time("ended_at"),
     _time("next_reconcile_at"),
     _time("pruned_at"),  # its outputs and logs are gone; it cannot be run again in part
+    Column("credential_id", Uuid),  # what it runs with on a cluster; NULL: with the key of the settings
     CheckConstraint(_in("state", JobState), name="state"),
     # A job that is not over is always due some time (I4); one that is over never is.
     CheckConstraint(f"({_in('state', TERMINAL_JOB_STATES)}) = (next_reconcile_at IS NULL)", name="due_until_over"),
@@ -195,6 +197,8 @@ job = Table(
     Index("ix_job_project", "project_id", text("id DESC")),
     # Jobs that count against a pipeline's limit, and those that wait for it: never many.
     Index("ix_job_active", "pipeline_id", postgresql_where=text(f"NOT ({_in('state', TERMINAL_JOB_STATES)})")),
+    # What a credential runs, and in which pipelines it has folders: asked when it is changed.
+    Index("ix_job_credential", "credential_id", "pipeline_id", postgresql_where=text("credential_id IS NOT NULL")),
     # What has ended in a span of time: for retention, and for charts, which read nothing but the index. The columns it
     # carries never change, or only together with the state, which is in other indexes anyhow.
     Index(
@@ -269,6 +273,7 @@ attempt = Table(
     _time("asked_at"),  # when the backend last answered a question about it
     _time("running_at"),
     _time("ended_at"),
+    Column("key_id", Uuid),  # the key that its session was made with; NULL: that of the settings, or none yet
     PrimaryKeyConstraint("instance_id", "number"),
     CheckConstraint(_in("state", InstanceState), name="state"),
     CheckConstraint(f"failure IS NULL OR {_in('failure', FailureClass)}", name="failure"),
@@ -360,19 +365,6 @@ idempotency = Table(
     _created(),
     PrimaryKeyConstraint("project_id", "key"),
     Index("ix_idempotency_created_at", "created_at"),
-)
-
-secret = Table(
-    "secret",
-    metadata,
-    Column("project_id", Uuid, ForeignKey("project.id"), nullable=False),
-    Column("name", Text, nullable=False),
-    Column("key_id", Text, nullable=False),  # which key encrypted it, so that keys can be rotated
-    Column("ciphertext", LargeBinary, nullable=False),
-    Column("updated_by", Text, nullable=False),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
-    Column("revision", Integer, nullable=False),  # of the sequence `revision`, with every change
-    PrimaryKeyConstraint("project_id", "name"),
 )
 
 # -- what lists are filtered and ordered by -------------------------------------------------------------------------

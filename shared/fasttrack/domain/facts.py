@@ -61,6 +61,8 @@ class BackendAway:
 
     name: str
     reason: str
+    is_lasting: bool = False
+    """Whether it stays so until somebody does something about it: people are told at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,8 @@ class SessionDecision:
             self._fail(fact.failure, fact.reason, None)
 
     def _away(self, fact: BackendAway) -> None:
-        if self.now - self.attempt.opened_at >= _SAY_AWAY_AFTER and self.attempt.session_id is None:
+        is_told = fact.is_lasting or self.now - self.attempt.opened_at >= _SAY_AWAY_AFTER
+        if is_told and self.attempt.session_id is None:
             self.decision.note(self.instance, f"waits for the backend: {fact.reason}")
 
     # -- time and cancel ----------------------------------------------------------------------------------------

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..backend_ai.cluster import gateway_of, site_of
-from ..backend_ai.folders import Folders
-from ..backend_ai.gateway import Gateway
+from ..backend_ai.keys import Gateways, Keys, NoKeys
 from ..settings import Settings
 from .base import FilesElsewhere, FileStore, LogSource, UploadStore
-from .cluster_files import ClusterFiles
-from .cluster_logs import ClusterLogs
-from .cluster_uploads import ClusterUploads
+from .cluster_keys import KeyedFiles, KeyedLogs, KeyedSite, KeyedUploads
 from .layout import Layout
 from .local_files import LocalFiles
 from .local_logs import LocalLogs
@@ -35,7 +31,8 @@ class Sites:
     without settings, none. To be closed.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, keys: Keys | None = None) -> None:
+        """:param keys: what is stored of the keys of clusters; without them only that of the settings is used."""
         self._layout = None
         self._cluster: _Cluster | None = None
         if settings is None:
@@ -44,7 +41,7 @@ class Sites:
             self._layout = Layout(settings.state_dir)
             self._local = Site(LocalLogs(self._layout.sessions), LocalFiles(self._layout), LocalUploads(self._layout))
         elif settings.backend == "backend_ai":
-            self._cluster = _Cluster(settings)
+            self._cluster = _Cluster(settings, keys or NoKeys())
 
     async def close(self) -> None:
         """Let the connections go. Safe to call twice."""
@@ -54,7 +51,7 @@ class Sites:
     def of(self, site: str) -> Site:
         """That of a job. :raises FilesElsewhere: it is not reached from here."""
         if self._cluster is not None and self._cluster.name == site:
-            return self._cluster.opened()
+            return self._cluster.site
         # The name is read each time: a state directory gets it from the first scheduler that opens it.
         if self._layout is None or self._layout.site() != site:
             remedy = _HERE if site.startswith("local:") else _CLUSTER
@@ -66,7 +63,7 @@ class Sites:
     def own(self) -> Site:
         """That of this installation, where the folders of pipelines are. :raises FilesElsewhere: there is none here."""
         if self._cluster is not None:
-            return self._cluster.opened()
+            return self._cluster.site
         if self._layout is None or self._layout.site() is None:
             raise FilesElsewhere(f"the folders of pipelines are not reached from here: {_HERE}")
         return self._local
@@ -75,20 +72,10 @@ class Sites:
 class _Cluster:
     """The cluster of the settings, not connected to before something is wanted of it."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.name = site_of(settings)
-        self._settings = settings
-        self._gateway: Gateway | None = None
-        self._site: Site | None = None
-
-    def opened(self) -> Site:
-        if self._site is None:
-            gateway = self._gateway = gateway_of(self._settings)
-            folders = Folders(gateway, self._settings.backend_ai_folder_host)
-            self._site = Site(ClusterLogs(gateway, folders), ClusterFiles(folders), ClusterUploads(gateway, folders))
-        return self._site
+    def __init__(self, settings: Settings, keys: Keys) -> None:
+        self._keyed = KeyedSite(Gateways(settings, keys), settings.backend_ai_folder_host)
+        self.name = self._keyed.gateways.site
+        self.site = Site(KeyedLogs(self._keyed), KeyedFiles(self._keyed), KeyedUploads(self._keyed))
 
     async def close(self) -> None:
-        gateway, self._gateway, self._site = self._gateway, None, None
-        if gateway is not None:
-            await gateway.close()
+        await self._keyed.close()

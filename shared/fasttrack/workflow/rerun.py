@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from ..db import Db
 from ..db.jobs import InstanceRecord, JobRecord, find_job, list_instances
@@ -118,6 +119,7 @@ async def rerun(
     plan: RerunPlan,
     *,
     by: str,
+    account: UUID | None = None,
     now: datetime | None = None,
     key: str | None = None,
     job_id: JobId | None = None,
@@ -134,6 +136,7 @@ async def rerun(
         skip=plan.skips,
         left_out=plan.left_out,
         by=by,
+        account=account,
         idempotency_key=key,
         origin=plan.origin.id,
         reuse=plan.reuse,

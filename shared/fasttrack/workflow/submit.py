@@ -13,6 +13,8 @@ import orjson
 
 from .. import spec
 from ..db import Db
+from ..db.credential_records import credential_of_job, have_one_user
+from ..db.credentials import choose_credential
 from ..db.jobs import find_idempotent, find_job, insert_job, next_job_number, remember_key
 from ..db.limits import PipelineLine, lock_lines, missing_pools
 from ..db.pipelines import VersionRecord
@@ -25,7 +27,7 @@ from ..domain.pipeline import Collision, Pipeline, Task, TaskKind
 from ..domain.states import InstanceState, JobState
 from ..domain.transitions import JobDecision
 from ..errors import Conflict, InvalidRun, Unavailable
-from ..ids import InstanceId, JobId, PipelineId, ProjectId, new_id
+from ..ids import CredentialId, InstanceId, JobId, PipelineId, ProjectId, new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class RunRequest:
     priority: int | None = None
     """Over the pipeline's own."""
     by: str = ""
+    account: UUID | None = None
+    """Whose own key on the cluster it may run with."""
     idempotency_key: str | None = None
     """Same key, same request: the same job. At most 255 characters."""
     origin: JobId | None = None
@@ -135,12 +139,15 @@ async def submit(
         origin_job_id=request.origin,
         overrides=overrides or None,
     )
+    credential = await _credential(db, project, request)
     refused = await _refused(db, pipeline, version.pipeline_id)
     decision = _new_decision(job, pipeline, now)
     _begin(decision, skipped, reused, refused, _submitted_payload(version, pipeline, request, params))
     instances = [decision.snapshot.instances[task.index] for task in pipeline.tasks]
     names, skip = [t.name for t in pipeline.tasks], sorted(set(request.skip) - set(request.left_out))
-    if not await insert_job(db, job, instances, decision.events, names=names, by=request.by, skip=skip):
+    if not await insert_job(
+        db, job, instances, decision.events, names=names, by=request.by, skip=skip, credential=credential
+    ):
         if await find_job(db, project, identifier) is not None:
             raise Unavailable(f"an earlier try to submit job {identifier} has only now been committed")
         raise Conflict(f"job {identifier} exists already")
@@ -218,6 +225,25 @@ def _digest(version: VersionRecord, request: RunRequest) -> str:
     if request.overrides:
         asked.append({"overrides": request.overrides})
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+async def _credential(db: Db, project: ProjectId, request: RunRequest) -> CredentialId | None:
+    """What the job runs with on a cluster. What it reuses is seen by the cluster's user who wrote it, and by nobody else.
+
+    :raises Conflict: that is somebody else.
+    """
+    chosen = await choose_credential(db, project, request.account)
+    if not request.reuse or request.origin is None:
+        return chosen
+    writer = await credential_of_job(db, request.origin)
+    if writer is None or (chosen is not None and await have_one_user(db, chosen, writer.id)):
+        return chosen if writer is not None else None
+    if writer.is_removed or writer.account_id not in (None, request.account):
+        raise Conflict(
+            f"what would be reused is in a folder of {writer.cluster_user} on the cluster, which the key of this run does "
+            "not see; run the whole job again"
+        )
+    return writer.id
 
 
 async def _same_job(db: Db, project: ProjectId, known: tuple[str, UUID], digest: str) -> Submitted:

@@ -123,7 +123,8 @@ async def run_pipeline(
     """
 
     async def make() -> Submitted:
-        return await submit(db, project, version, pipeline, replace(request, by=caller.name), job_id=job_id)
+        mine = replace(request, by=caller.name, account=caller.account_id)
+        return await submit(db, project, version, pipeline, mine, job_id=job_id)
 
     asked = {"params": request.params, "skip": request.skip}
     return await _start(db, caller, "job.run", project, version, pipeline, job_id, make, asked)
@@ -144,7 +145,16 @@ async def rerun_job(
     """
 
     async def make() -> Submitted:
-        return await rerun(db, project, plan, by=caller.name, key=key, job_id=job_id, may_serve=may_serve)
+        return await rerun(
+            db,
+            project,
+            plan,
+            by=caller.name,
+            account=caller.account_id,
+            key=key,
+            job_id=job_id,
+            may_serve=may_serve,
+        )
 
     asked = {"origin": plan.origin.id, "runs": plan.runs, "params": plan.params}
     return await _start(db, caller, "job.rerun", project, plan.version, plan.pipeline, job_id, make, asked)

@@ -113,6 +113,9 @@ INPUTS = {
     "createToken": "CreateTokenInput",
     "rotateToken": "RotateTokenInput",
     "revokeToken": "RevokeTokenInput",
+    "setBackendCredential": "SetBackendCredentialInput",
+    "removeBackendCredential": "RemoveBackendCredentialInput",
+    "allowPersonalKeys": "AllowPersonalKeysInput",
 }
 
 

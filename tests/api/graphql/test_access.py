@@ -95,6 +95,9 @@ WRITES: dict[str, dict[str, Any]] = {
     "createToken": {"accountId": "ACCOUNT", "name": "ci"},
     "rotateToken": {"tokenId": "TOKEN"},
     "revokeToken": {"tokenId": "TOKEN"},
+    "setBackendCredential": {"projectId": "PROJECT", "accessKey": "AKIAONE", "secretKey": "x"},
+    "removeBackendCredential": {"projectId": "PROJECT"},
+    "allowPersonalKeys": {"projectId": "PROJECT", "isAllowed": True},
 }
 """Each write that takes an id, with an input whose upper-case values of ids stand for ids of that kind."""
 RIGHT = {
@@ -146,6 +149,9 @@ RIGHT = {
     "createToken": Role.ADMIN,
     "rotateToken": Role.ADMIN,
     "revokeToken": Role.ADMIN,
+    "setBackendCredential": Role.ADMIN,
+    "removeBackendCredential": Role.ADMIN,
+    "allowPersonalKeys": Role.ADMIN,
 }
 """The least role that may do each."""
 HIDDEN = {"rotateToken", "revokeToken"}
@@ -162,7 +168,7 @@ EVERYWHERE: dict[str, dict[str, Any]] = {
 ORDER = [Role.VIEWER, Role.EDITOR, Role.OPERATOR, Role.ADMIN]
 TABLES = (
     "project", "pipeline", "pipeline_version", "pipeline_draft", "job", "event", "concurrency_limit", "secret", "account",
-    "member", "token", "domain_admin", "stored_operation", "template",
+    "member", "token", "domain_admin", "stored_operation", "template", "credential", "credential_key",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from fasttrack.ids import ProjectId
 from fasttrack_api import refusals
 from fasttrack_api.graphql.mutations import Mutation
 from fasttrack_api.refusals import action_of
+from standin.app import Manager
 from tests.api.graphql.conftest import INPUTS, Asking
 from tests.factories import a_file
 from tests.people import entries
@@ -68,7 +69,7 @@ async def done(ask: Asking, name: str, fields: str = "__typename", /, **input: A
     return payload
 
 
-async def test_every_mutation_leaves_an_entry_that_says_what_was_done(ask: Asking, log: Log) -> None:
+async def test_every_mutation_leaves_an_entry_that_says_what_was_done(ask: Asking, log: Log, cluster: Manager) -> None:
     """In the order in which each has something to change; what is not in the list here fails at the end."""
     told: dict[str, dict[str, Any]] = {}
 
@@ -148,9 +149,19 @@ async def test_every_mutation_leaves_an_entry_that_says_what_was_done(ask: Askin
     renewed = await do("rotateToken", "secret", tokenId=token["token"]["id"])
     await do("revokeToken", tokenId=token["token"]["id"])
 
+    await do("allowPersonalKeys", **project, isAllowed=True)
+    await do("setBackendCredential", **project, accessKey="AKIAONE", secretKey="canary-one")
+    rotated = await done(ask, "setBackendCredential", **project, accessKey="AKIATWO", secretKey="canary-two")
+    assert rotated["errors"] == []
+    entry = await log.one()
+    assert (entry["action"], entry["before"]["in_use"], entry["after"]["in_use"], entry["after"]["retiring"]) == (
+        "credential.rotate", "AKIAONE", "AKIATWO", ["AKIAONE"]
+    )  # fmt: skip
+    await do("removeBackendCredential", **project)
+
     assert told.keys() | READS_ONLY == operations().keys() == INPUTS.keys() | READS_ONLY
     everything = str(told)
-    for secret in ("canary-value", token["secret"], renewed["secret"]):
+    for secret in ("canary-value", "canary-one", "canary-two", token["secret"], renewed["secret"]):
         assert secret not in everything
     assert {name: (told[name]["before"], told[name]["after"]) for name in OF_THE_ENGINE} == {
         "publishPipeline": (None, {"name": "demo", "version": 1, "message": "one"}),

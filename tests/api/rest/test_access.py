@@ -103,6 +103,11 @@ NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
     ("GET", "/api/v1/secrets/{name}"): (R, {}),
     ("PUT", "/api/v1/secrets/{name}"): (S, {"json": {"value": "v"}}),
     ("DELETE", "/api/v1/secrets/{name}"): (S, {}),
+    ("GET", "/api/v1/credentials/project"): (A, {}),
+    ("PUT", "/api/v1/credentials/project"): (A, {"json": {"access_key": "AKIAONE", "secret_key": "x"}}),
+    ("DELETE", "/api/v1/credentials/project"): (A, {}),
+    ("GET", "/api/v1/credentials/personal-keys"): (R, {}),
+    ("PUT", "/api/v1/credentials/personal-keys"): (A, {"json": {"is_allowed": True}}),
     ("GET", "/api/v1/members"): (R, {}),
     ("POST", "/api/v1/members"): (A, {"json": {"account": "nobody", "role": "viewer"}}),
     ("PUT", "/api/v1/members/{account}"): (A, {"json": {"role": "viewer"}}),
@@ -136,6 +141,10 @@ OWN = {
     ("POST", "/api/v1/tokens"),
     ("POST", "/api/v1/tokens/{token}/rotate"),
     ("POST", "/api/v1/tokens/{token}/revoke"),
+    ("GET", "/api/v1/credentials"),
+    ("GET", "/api/v1/credentials/person"),
+    ("PUT", "/api/v1/credentials/person"),
+    ("DELETE", "/api/v1/credentials/person"),
 }
 """What everybody does for themselves; whose else is whose is in the tests of access."""
 OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/api/v1")}

@@ -16,6 +16,7 @@ from fasttrack.settings import Settings
 from fasttrack_api import refusals
 from fasttrack_api.refusals import action_of
 from fasttrack_api.rest import ROUTERS
+from standin.app import Manager
 from tests.api.rest.conftest import YAML, Become, problem_of
 from tests.api.rest.test_access import NEEDS, OFFSET, OWN, a_world, send
 from tests.factories import a_file
@@ -34,7 +35,7 @@ def operations() -> dict[tuple[str, str], str]:
 
 
 async def test_every_write_leaves_an_entry(
-    client: httpx.AsyncClient, database: Database, project: ProjectId, settings: Settings
+    client: httpx.AsyncClient, database: Database, project: ProjectId, settings: Settings, cluster: Manager
 ) -> None:
     """In the order in which each has something to change; what is not in the list here fails at the end."""
     done: set[tuple[str, str]] = set()
@@ -47,7 +48,9 @@ async def test_every_write_leaves_an_entry(
         [entry] = (await entries(database))[seen:]
         assert entry["action"] == action_of(operations()[method, f"/api/v1{path}"])
         assert (entry["account_name"], entry["origin"], entry["outcome"]) == ("owner", "127.0.0.1", "done")
-        assert entry["project_id"] == project or path.startswith(("/accounts", "/domains", "/projects"))
+        assert entry["project_id"] == project or path.startswith(
+            ("/accounts", "/domains", "/projects", "/credentials/person")
+        )
         assert "canary" not in str(entry)
         done.add((method, f"/api/v1{path}"))
         return answer.json() if answer.content else None
@@ -127,6 +130,10 @@ async def test_every_write_leaves_an_entry(
     names["token"] = token["token"]["id"]
     renewed = await do("POST", "/tokens/{token}/rotate")
     await do("POST", "/tokens/{token}/revoke")
+    await do("PUT", "/credentials/personal-keys", json={"is_allowed": True})
+    for path in ("/credentials/project", "/credentials/person"):
+        await do("PUT", path, json={"access_key": "AKIAONE", "secret_key": "canary-one"})
+        await do("DELETE", path)
     for made in (token, renewed):
         assert made["secret"] not in str(await entries(database))
     assert done == operations().keys()

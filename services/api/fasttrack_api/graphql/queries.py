@@ -12,6 +12,7 @@ from fasttrack.domain import usage
 from fasttrack.domain.accelerators import ACCELERATORS
 from fasttrack.errors import InvalidInput, NotFound
 from fasttrack.workflow.capacity import read_groups
+from fasttrack.workflow.credentials import list_credentials
 
 from .access import AccessReads
 from .context import Context, Info
@@ -20,6 +21,7 @@ from .paging import After, Before, First, Last, Listing
 from .types.account import Account, Token
 from .types.audit import AuditEntry
 from .types.common import Node
+from .types.credential import BackendCredential
 from .types.instance import TaskInstance
 from .types.job import Job
 from .types.operation import StoredOperationReads
@@ -145,6 +147,17 @@ class Query(StoredOperationReads, AccessReads):
         """The catalogue."""
         offered = {slot for group in await _groups(info.context) for slot in group.capacity}
         return [Accelerator.of(known, offered) for known in ACCELERATORS]
+
+    @strawberry.field(
+        description="What jobs run with on a cluster, of the projects that you manage and your own; for superadmins all. "
+        "Projects by name, then people; at most 1000.",
+        metadata={"cost": 10, "size": 20},
+    )
+    async def backend_credentials(self, info: Info) -> list[BackendCredential]:
+        """The credentials that the caller may change."""
+        async with info.context.reading() as db:
+            found = await list_credentials(db, info.context.caller)
+        return [BackendCredential.of(record) for record in found]
 
     @strawberry.field(description="A pipeline; an error with the code NOT_FOUND if there is none that you may read.")
     async def pipeline(self, info: Info, id: Annotated[strawberry.ID, _id("pipeline")]) -> Pipeline:

@@ -1,6 +1,6 @@
 """The table of session backends: one line each, imported only when chosen.
 
-A backend's module has `make(settings, clock)`; what it returns keeps the contract of `base.py`, and
+A backend's module has `make(settings, clock)`, and `make(settings, clock, keys)` if it is a cluster's; what it returns keeps the contract of `base.py`, and
 `tests/contracts/test_session_backends.py` runs over it.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import cast
 
+from fasttrack.backend_ai.keys import Keys
 from fasttrack.clock import Clock
 from fasttrack.errors import InvalidInput
 from fasttrack.settings import Settings
@@ -23,17 +24,18 @@ BACKENDS = {
 }
 
 
-def make_backend(name: str, settings: Settings, clock: Clock) -> SessionBackend:
+def make_backend(name: str, settings: Settings, clock: Clock, keys: Keys | None = None) -> SessionBackend:
     """The backend called `name`, not started yet.
 
+    :param keys: what is stored of the keys of clusters; without them only that of the settings is used.
     :raises InvalidInput: there is none of this name.
     """
     if name not in BACKENDS:
         raise InvalidInput(
             f"there is no session backend {name!r}; FASTTRACK_BACKEND may be {', '.join(sorted(BACKENDS))}"
         )
-    make = cast("Callable[[Settings, Clock], SessionBackend]", import_module(BACKENDS[name]).make)
-    return make(settings, clock)
+    make = cast("Callable[..., SessionBackend]", import_module(BACKENDS[name]).make)
+    return make(settings, clock, keys) if name == "backend_ai" else make(settings, clock)
 
 
 __all__ = ["BACKENDS", "make_backend"]

@@ -77,6 +77,20 @@ class SessionBackendUnavailable(Unavailable):
     """The session backend did not answer; whether the call took effect is not known."""
 
 
+class CredentialsRefused(SessionBackendUnavailable):
+    """The place does not take the key that the session is made with: somebody has to do something about it."""
+
+
+class PartlyUnavailable(SessionBackendUnavailable):
+    """The session backend answered for some sessions and not for others."""
+
+    def __init__(self, message: str, seen: Sequence[Observation], unknown: Mapping[str, str]) -> None:
+        """:param seen: what it answered. :param unknown: the names that it did not answer for, each with the reason."""
+        self.seen = seen
+        self.unknown = unknown
+        super().__init__(message)
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """Outputs that a task reads: those of a task it needs, from the job that made them."""
@@ -201,6 +215,7 @@ class SessionBackend(Protocol):
         """What is known of these sessions now, in any order; a name that is not known is left out.
 
         One round trip for all of them where the backend can. :raises SessionBackendUnavailable: not known.
+        :raises PartlyUnavailable: not known for some of them; it has what is known of the others.
         """
 
     async def live(self) -> list[Observation]:

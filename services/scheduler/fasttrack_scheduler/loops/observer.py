@@ -6,7 +6,7 @@ Hints may be lost, repeated or wrong; the periodic question is what correctness 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 import structlog
@@ -17,8 +17,9 @@ from fasttrack.db.passes import OpenSession, find_open_session, open_sessions, r
 from fasttrack.domain.facts import Fact, SessionMissing, SessionSeen
 from fasttrack.ids import JobId, parse_session_name
 from fasttrack.settings import Settings
+from fasttrack.telemetry import LogLimiter
 
-from ..backends.base import SessionBackend
+from ..backends.base import Observation, PartlyUnavailable, SessionBackend
 from ..effects import as_fact
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class Observer:
         self._jobs: dict[str, JobId] = {}
         # One question at a time: an older answer must not overtake a newer one.
         self._asking = asyncio.Lock()
+        self._limiter = LogLimiter()
         self.wake = asyncio.Event()
         self.hint_wake = asyncio.Event()
 
@@ -77,9 +79,12 @@ class Observer:
 
     async def _compare(self, stored: Sequence[OpenSession], asked_at: datetime) -> None:
         async with self._asking:
-            seen = {o.name: o for o in await self._backend.observe([s.name for s in stored])}
+            observations, unknown = await self._observe([s.name for s in stored])
+        seen = {o.name: o for o in observations}
         crash_point("observe.after_read")
         for session in stored:
+            if session.name in unknown:
+                continue
             observation = seen.get(session.name)
             if observation is None:
                 self._learn(session.job_id, SessionMissing(session.name, asked_at))
@@ -87,6 +92,15 @@ class Observer:
                 observation.reason != session.reason and not session.is_stopping
             ):
                 self._learn(session.job_id, as_fact(observation))
+
+    async def _observe(self, names: Sequence[str]) -> tuple[Sequence[Observation], Collection[str]]:
+        """What is known, and the names of those that nothing can be known of right now."""
+        try:
+            return await self._backend.observe(names), ()
+        except PartlyUnavailable as error:
+            if self._limiter.allows(error.message):
+                log.warning("some sessions cannot be asked about", error=error.message, sessions=len(error.unknown))
+            return error.seen, error.unknown
 
     async def listen(self) -> None:
         """Collect hints, for ever."""
@@ -107,7 +121,7 @@ class Observer:
             del self._hinted[name]
         for start in range(0, len(names), _BATCH):
             async with self._asking:
-                observations = await self._backend.observe(names[start : start + _BATCH])
+                observations, _ = await self._observe(names[start : start + _BATCH])
             crash_point("observe.after_hint")
             for observation in observations:
                 await self._hear(as_fact(observation))

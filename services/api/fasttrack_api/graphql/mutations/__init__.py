@@ -8,6 +8,7 @@ import strawberry
 
 from .accounts import AccountWrites
 from .catalog import CatalogWrites
+from .credentials import CredentialWrites
 from .drafts import DraftWrites
 from .jobs import JobWrites
 from .members import MemberWrites
@@ -34,6 +35,7 @@ class Mutation(
     MemberWrites,
     AccountWrites,
     TokenWrites,
+    CredentialWrites,
 ):
     """The root of writes."""
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import strawberry
 
+from fasttrack.db.credential_records import allows_personal_keys
 from fasttrack.db.limits import Limit as StoredLimit
 from fasttrack.db.limits import list_limits
 from fasttrack.db.listings import (
@@ -24,11 +25,13 @@ from fasttrack.db.pipelines import find_pipeline
 from fasttrack.db.secrets import SecretRecord, list_secrets
 from fasttrack.domain.access import Permission
 from fasttrack.domain.catalog import checked_tags
+from fasttrack.domain.credentials import Holder
 from fasttrack.domain.states import JobState
 from fasttrack.errors import InvalidInput, NotFound
 from fasttrack.ids import PipelineId
 from fasttrack.workflow import statistics
 from fasttrack.workflow.accounts import list_service_accounts
+from fasttrack.workflow.credentials import read_credential
 from fasttrack.workflow.members import list_members
 from fasttrack.workflow.statistics import Bucket
 from fasttrack.workflow.tokens import list_tokens
@@ -50,6 +53,7 @@ from .account import (
 from .audit import AuditEntryConnection, audit_page
 from .audit import Filter as OfAudit
 from .common import JobStateCount, Node
+from .credential import BackendCredential
 from .enums import LimitScope, PipelineOrder
 from .job import JobConnection
 from .listing import Filter, jobs_page
@@ -276,6 +280,26 @@ class Project(Node):
         async with info.context.reading() as db:
             found = await list_secrets(db, self.record.id)
         return [Secret.of(s) for s in found]
+
+    @strawberry.field(
+        description="What its jobs run with on a cluster; null: the key of the settings. Null, with the error FORBIDDEN, if "
+        "you do not manage it.",
+        metadata={"cost": 5},
+    )
+    async def backend_credential(self, info: Info) -> BackendCredential | None:
+        """Its credential."""
+        async with info.context.reading() as db:
+            found = await read_credential(db, info.context.caller, Holder(project=self.record.id))
+        return BackendCredential.of(found) if found is not None else None
+
+    @strawberry.field(
+        description="Whether people's jobs in it run with their own keys on a cluster, where they have one.",
+        metadata={"cost": 5},
+    )
+    async def allows_personal_keys(self, info: Info) -> bool:
+        """Whether people's own keys are allowed."""
+        async with info.context.reading() as db:
+            return (await allows_personal_keys(db, [self.record.id])).get(self.record.id, False)
 
     @strawberry.field(description="Its members by name.")
     async def members(

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -65,6 +66,7 @@ CREATE_SECONDS = 10.0
 """A create that could not be sent by then is not sent."""
 STOP_PATIENCE = 0.25
 """Seconds that `terminate` waits for the manager to take it in: 23.09 answers when the container is gone."""
+NONE: Mapping[str, PipelineId] = MappingProxyType({})
 _MOST_ENDS = 20_000
 _AGENTS_KEPT = 10.0
 
@@ -81,7 +83,9 @@ class BackendAI:
         architecture: str = "x86_64",
         folder_host: str | None = None,
         agent_patience: timedelta = timedelta(minutes=2),
+        hints: Hints | None = None,
     ) -> None:
+        """:param hints: where what happens to its sessions is told; by default a place of its own."""
         self.site = site
         self.fence = timedelta(seconds=60)
         self._gateway = gateway
@@ -95,7 +99,7 @@ class BackendAI:
         self._waiting = Waiting(self._catalogue.agents)
         self._doubts = Doubts(agent_patience)
         self._serving = Serving(gateway, domain=domain, architecture=architecture)
-        self._hints = Hints()
+        self._hints = hints or Hints()
         self._stopping = Stopping(gateway, self._hints.ring)
         self._creating: dict[str, asyncio.Task[Observation]] = {}
         self._ends: OrderedDict[str, Observation] = OrderedDict()
@@ -163,8 +167,8 @@ class BackendAI:
         stop = self._stopping.stop(name, session.id)
         await asyncio.wait([stop], timeout=STOP_PATIENCE)
 
-    async def logs(self, name: str, *, offset: int, limit: int) -> LogChunk:
-        return await self._logs.logs(name, offset=offset, limit=limit)
+    async def logs(self, name: str, *, offset: int, limit: int, pipeline: PipelineId | None = None) -> LogChunk:
+        return await self._logs.logs(name, offset=offset, limit=limit, pipeline=pipeline)
 
     async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
         seen = await _answered(self._catalogue.agents.look(kept=max_age.total_seconds()))
@@ -174,9 +178,13 @@ class BackendAI:
     def events(self) -> AsyncIterator[str]:
         return self._hints.listen()
 
-    async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:
-        sessions = await _answered(self._sessions.named(names))
-        freed = await _answered(removal.forget_sessions(self._folders, list(sessions.values()), dry_run=dry_run))
+    async def forget_sessions(
+        self, names: Sequence[str], *, dry_run: bool = False, elsewhere: Mapping[str, PipelineId] = NONE
+    ) -> Freed:
+        """As the contract says. :param elsewhere: the pipelines of those that are over and were another key's."""
+        sessions = await _answered(self._sessions.named([name for name in names if name not in elsewhere]))
+        over = removal.those_over(sessions.values()) + [(elsewhere[name], name) for name in names if name in elsewhere]
+        freed = await _answered(removal.forget_sessions(self._folders, over, dry_run=dry_run))
         if not dry_run:
             for name in names:
                 self._remains.forget(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fasttrack.backend_ai.answers import Refused
 from fasttrack.backend_ai.folders import Folders
@@ -18,13 +18,17 @@ _AT_ONCE = 100
 """Directories that are removed by one request."""
 
 
-async def forget_sessions(folders: Folders, sessions: Sequence[Session], *, dry_run: bool) -> Freed:
-    """Remove what the wrappers of these sessions wrote, those that are not over left out."""
+def those_over(sessions: Iterable[Session]) -> list[tuple[PipelineId, str]]:
+    """The names of those sessions that are over, each with its pipeline; strangers are left out."""
+    found = [(pipeline_of(session), session.name) for session in sessions if session.is_over]
+    return [(pipeline, name) for pipeline, name in found if pipeline is not None]
+
+
+async def forget_sessions(folders: Folders, sessions: Sequence[tuple[PipelineId, str]], *, dry_run: bool) -> Freed:
+    """Remove what the wrappers of these sessions wrote, which are over."""
     of_pipeline: dict[PipelineId, list[str]] = {}
-    for session in sessions:
-        pipeline = pipeline_of(session)
-        if session.is_over and pipeline is not None:
-            of_pipeline.setdefault(pipeline, []).append(session.name)
+    for pipeline, name in sessions:
+        of_pipeline.setdefault(pipeline, []).append(name)
     freed = Freed()
     for pipeline, names in of_pipeline.items():
         there = await _names(folders, folder_of(pipeline), SESSIONS)

@@ -1,14 +1,14 @@
 """What sites tell of their resource groups beside what they have: what is taken by anybody, and what is free in one piece.
 
 Revision ID: 0014
-Revises: 0012
+Revises: 0013
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = '0014'
-down_revision = "0012"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
