@@ -303,7 +303,9 @@ class BackendAI:
     async def _ready(self, spec: SessionSpec, mounts: Sequence[Mounted]) -> dict[str, UUID]:
         """The ids of the folders, with every directory of ours that is mounted in its place."""
         own = folder_of(spec.workspace.pipeline_id)
-        ids = {own: await own_folder(self._folders, spec.workspace)}  # also for a service that does not mount it: others will
+        ids = {
+            own: await own_folder(self._folders, spec.workspace)
+        }  # also for a service that does not mount it: others will
         for mount in mounts:
             if mount.folder not in ids:
                 found = await self._folders.find(mount.folder)
