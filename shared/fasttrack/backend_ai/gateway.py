@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,11 +21,6 @@ from .pace import Pace
 from .signing import Keypair, signed_headers
 
 log = structlog.get_logger()
-
-if "sniffio" not in sys.modules and find_spec("sniffio") is None:
-    # httpcore looks for it several times in each request, and each time in every place that Python looks into: of the
-    # 2.7 ms that a request in a burst cost, 0.8. What is known to be missing is not looked for.
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 MOST_CONNECTIONS = 24
 _MOST_CALLS = MOST_CONNECTIONS - 1  # beside the stream of events
