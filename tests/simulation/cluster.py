@@ -9,11 +9,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Protocol
 
 from fasttrack.domain.states import FailureClass
 from fasttrack.storage import LogChunk
-from fasttrack_scheduler.backends.base import Observation, SessionRefused, SessionSpec, SessionStatus
+from fasttrack_scheduler.backends.base import NO_SERVICES, Observation, SessionRefused, SessionSpec, SessionStatus
 
 Status = SessionStatus
 
@@ -134,11 +135,18 @@ class Cluster:
         self._waiting: list[Session] = []
         self._busy: set[str] = set()
 
+    @property
+    def used(self) -> Decimal:
+        """Places that are taken."""
+        return Decimal(len(self._busy))
+
     # -- requests -----------------------------------------------------------------------------------------------
 
     def create(self, spec: SessionSpec) -> Observation:
         """:raises NameTaken: a session of this name lives. :raises SessionRefused: it can never run."""
         self.ledger.creates[spec.name] = self.ledger.creates.get(spec.name, 0) + 1
+        if spec.service is not None:
+            raise SessionRefused(NO_SERVICES)
         plan = plan_of(spec)
         if plan.refused:
             self.ledger.refused[spec.name] = plan.refused

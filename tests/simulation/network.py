@@ -89,7 +89,7 @@ class ClusterBackend:
 
     async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
         in_all = {"cpu": Decimal(self.cluster.room or 64)}
-        return await self._ask("room", "", lambda: {"default": Room.of([(in_all, {}, True)])})
+        return await self._ask("room", "", lambda: {"default": Room.of([(in_all, {"cpu": self.cluster.used}, True)])})
 
     def events(self) -> AsyncIterator[str]:
         return self.wire.hints()

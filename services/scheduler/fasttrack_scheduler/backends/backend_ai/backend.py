@@ -1,9 +1,9 @@
 """The verbs of the contract over a Backend.AI manager.
 
-Below it: `sessions` (what the manager lists), `truth` (what that means) and `waiting` (why one waits), `catalogue`, `agents`
-and `checks` (what can be asked for, and what is free), `mounting`, `wrapper` and `creation` (how a session is asked for),
-`serving` (model services), `remains` (what its command left), `doubts` and `stopping`
-(records that are wrong for ever), `hearing` (events, which only say when to look).
+Below it: `making` (how a session is asked for, with `mounting`, `wrapper` and `creation`), `catalogue`, `agents` and `checks`
+(what can be asked for, and what is free), `serving` (model services), `sessions` (what the manager lists), `truth` (what that
+means) and `waiting` (why one waits), `remains` (what its command left), `doubts` and `stopping` (records that are wrong for
+ever), `hearing` (events, which only say when to look).
 """
 
 from __future__ import annotations
@@ -13,25 +13,20 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, TypeVar
-from uuid import UUID
 
 import structlog
 
-from fasttrack.backend_ai.answers import AlreadyExists, ManagerError, Missing, OverQuota, Refused, Unknown
+from fasttrack.backend_ai.answers import AlreadyExists, ManagerError, OverQuota, Refused, Unknown
 from fasttrack.backend_ai.folders import Folders
 from fasttrack.backend_ai.gateway import Gateway
-from fasttrack.domain.pipeline import Service
 from fasttrack.domain.room import Room
 from fasttrack.domain.states import FailureClass
 from fasttrack.ids import JobId, PipelineId
 from fasttrack.storage import LogChunk
-from fasttrack.storage.cluster_layout import folder_of
 from fasttrack.storage.cluster_logs import ClusterLogs
-from fasttrack.storage.layout import LOG_CAP
 from fasttrack.tasks import end_tasks
 
 from ..base import (
@@ -44,20 +39,18 @@ from ..base import (
     SessionStatus,
 )
 from ..hints import Hints
-from . import checks, removal
+from . import removal
 from .agents import Seen
 from .catalogue import Catalogue
-from .creation import command_of, session_id_of, v1_body, v2_body
 from .doubts import Doubts
 from .hearing import Hearing
-from .mounting import Mounted, mounts_of, own_folder, service_mounts_of
+from .making import Making
 from .remains import Remains
 from .serving import Serving
 from .sessions import Sessions
 from .stopping import Stopping
 from .truth import Blame, Session
 from .waiting import Waiting
-from .wrapper import wrap
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -68,7 +61,6 @@ STOP_PATIENCE = 0.25
 """Seconds that `terminate` waits for the manager to take it in: 23.09 answers when the container is gone."""
 NONE: Mapping[str, PipelineId] = MappingProxyType({})
 _MOST_ENDS = 20_000
-_AGENTS_KEPT = 10.0
 
 
 class BackendAI:
@@ -89,8 +81,6 @@ class BackendAI:
         self.site = site
         self.fence = timedelta(seconds=60)
         self._gateway = gateway
-        self._domain = domain
-        self._architecture = architecture
         self._folders = Folders(gateway, folder_host)
         self._sessions = Sessions(gateway)
         self._catalogue = Catalogue(gateway, domain=domain, architecture=architecture)
@@ -99,6 +89,9 @@ class BackendAI:
         self._waiting = Waiting(self._catalogue.agents)
         self._doubts = Doubts(agent_patience)
         self._serving = Serving(gateway, domain=domain, architecture=architecture)
+        self._making = Making(
+            gateway, self._catalogue, self._folders, self._serving, domain=domain, architecture=architecture
+        )
         self._hints = hints or Hints()
         self._stopping = Stopping(gateway, self._hints.ring)
         self._creating: dict[str, asyncio.Task[Observation]] = {}
@@ -202,13 +195,13 @@ class BackendAI:
         try:
             async with asyncio.timeout(CREATE_SECONDS):
                 if spec.service is not None:
-                    return await self._serve(spec, spec.service)
-                known = await self._sessions.find(spec.name)
-                if known is not None:
-                    return await self._observe(known)
-                return await self._send(spec)
+                    return await self._making.serve(spec, spec.service)
+                session = await self._sessions.find(spec.name)
+                return await (self._make(spec) if session is None else self._observe(session))
         except TimeoutError:
             raise SessionBackendUnavailable("the cluster did not answer in time") from None
+        except AlreadyExists as error:
+            raise SessionBackendUnavailable("the cluster has a session of that name and does not show it") from error
         except OverQuota as error:
             raise SessionRefused(f"a limit of the cluster is reached: {error}", FailureClass.QUOTA) from error
         except Refused as error:
@@ -216,51 +209,16 @@ class BackendAI:
         except ManagerError as error:
             raise SessionBackendUnavailable(str(error)) from error
 
-    async def _send(self, spec: SessionSpec) -> Observation:
-        generation = await self._gateway.generation()
-        mounts = mounts_of(spec.name, spec.workspace)
-        image = await self._check(spec)
-        ids = await self._ready(spec, mounts)
-        command = wrap(command_of(spec), name=spec.name, cap=LOG_CAP)
-        if generation.has_v2_sessions:
-            project = (await self._catalogue.projects())[spec.project]
-            pairs = [(mount, ids[mount.folder]) for mount in mounts]
-            path, body = "/v2/sessions/enqueue", v2_body(spec, command, pairs, image=image, project=project)
-        else:
-            path = "/session"
-            body = v1_body(spec, command, mounts, generation, domain=self._domain, architecture=self._architecture)
+    async def _make(self, spec: SessionSpec) -> Observation:
         try:
-            answer = await self._gateway.call("POST", path, body=body)
-        except AlreadyExists:
-            session = await self._sessions.find(spec.name)
-            if session is None:
-                raise SessionBackendUnavailable("the cluster has a session of that name and does not show it") from None
-            return await self._observe(session)
-        except Unknown:  # 23.09 answers 500 to the later of two schedulers that ask for a name at the same time
+            session_id = await self._making.ask(spec)
+        except (AlreadyExists, Unknown):
+            # Two schedulers ask for a name at the same time; to the later one, 23.09 may answer 500.
             session = await self._sessions.find(spec.name)
             if session is None:
                 raise
             return await self._observe(session)
-        session_id = session_id_of(answer)
-        if session_id is None:
-            raise SessionBackendUnavailable("the cluster made a session and does not say which")
         return await self._made(spec.name, session_id)
-
-    async def _serve(self, spec: SessionSpec, service: Service) -> Observation:
-        generation = await self._gateway.generation()
-        model = await self._folders.find(service.model) if service.model else None
-        if model is None:
-            raise SessionRefused(
-                f"it serves the model folder {service.model or ''!r} (`service.model`), which is not there or not for this "
-                "key; make one of usage `model` on the cluster, or name another"
-            )
-        image = await self._check(spec)
-        mounts = service_mounts_of(spec.workspace, has_vfroot=generation.has_deployments)
-        ids = await self._ready(spec, mounts)
-        if generation.has_runtime_variants:  # 26.4.4 and later take a name for any folder of that name, whoever's it is
-            service = replace(service, model=str(model))
-        pairs = [(mount, ids[mount.folder]) for mount in mounts]
-        return await self._serving.create(spec, service, pairs, image=image)
 
     async def _made(self, name: str, session_id: str) -> Observation:
         """What was made, unless another scheduler had made one of that name, which was over by then: names of ended
@@ -274,57 +232,6 @@ class BackendAI:
             log.info("ending a session that was made a second time", session=name)
             self._stopping.stop(f"{name} again", session_id)
         return await self._observe(first)
-
-    async def _check(self, spec: SessionSpec) -> UUID:
-        """The image's id. :raises SessionRefused: with the field of the pipeline file and what there is instead."""
-        projects = await self._catalogue.projects()
-        if spec.project not in projects:
-            raise SessionRefused(checks.unknown("project", spec.project, projects, "environment.project"))
-        groups = await self._catalogue.groups(spec.project)
-        if groups is not None and spec.resource_group not in groups:
-            raise SessionRefused(
-                checks.unknown("resource group", spec.resource_group, groups, "environment.scaling-group")
-            )
-        image = await self._catalogue.image(spec.image)
-        if image is None:
-            images = await self._catalogue.images()
-            raise SessionRefused(checks.unknown("image", spec.image, images, "environment.image"))
-        seen = await self._catalogue.agents.look()
-        for problem in (
-            checks.clashing_kinds(spec.slots),
-            checks.too_fine(spec.slots),
-            checks.too_little_memory(spec, image),
-            checks.fits_nowhere(checks.need_of(spec), seen.agents, seen.rooms),
-        ):
-            if problem is not None:
-                raise SessionRefused(problem)
-        return image.id
-
-    async def _ready(self, spec: SessionSpec, mounts: Sequence[Mounted]) -> dict[str, UUID]:
-        """The ids of the folders, with every directory of ours that is mounted in its place."""
-        own = folder_of(spec.workspace.pipeline_id)
-        ids = {
-            own: await own_folder(self._folders, spec.workspace)
-        }  # also for a service that does not mount it: others will
-        for mount in mounts:
-            if mount.folder not in ids:
-                found = await self._folders.find(mount.folder)
-                if found is None:
-                    raise SessionRefused(
-                        f"it mounts the folder {mount.folder!r} (`mounts`), which is not there or not for this key; make it "
-                        "on the cluster, or name another"
-                    )
-                ids[mount.folder] = found
-        paths = [mount.path for mount in mounts if mount.folder == own]
-        try:
-            await asyncio.gather(*(self._folders.make_directory(own, path) for path in paths))
-        except Refused as error:
-            self._folders.forget(own)  # it may have been deleted since it was last looked for
-            await own_folder(self._folders, spec.workspace)
-            if not isinstance(error, Missing):
-                raise
-            raise SessionBackendUnavailable(f"the folder {own} was deleted on the cluster; it is made again") from None
-        return ids
 
     def _created(self, name: str, task: asyncio.Task[Any]) -> None:
         self._creating.pop(name, None)
