@@ -48,6 +48,17 @@ NASTY = (
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def no_signal_is_ignored() -> Iterator[None]:
+    """As in a container: the tests themselves may run with signals ignored, by `nohup` or behind a shell's `&`."""
+    ignored = [s for s in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT) if signal.getsignal(s) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.fixture(params=SHELLS)
 def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
     words = SHELLS[request.param]
