@@ -120,6 +120,7 @@ def pipeline_json(pipeline: Pipeline) -> dict[str, Any]:
         "tags": list(pipeline.tags),
         "revision": pipeline.revision,
         "archived_at": pipeline.archived_at,
+        "problem": pipeline.problem,
     }
 
 

@@ -140,6 +140,8 @@ class Settings(BaseSettings):
     """How often the backend is asked for the truth about open sessions."""
     capacity_interval: Annotated[Seconds, Field(ge=timedelta(seconds=0.05))] = timedelta(seconds=15)
     """How often the session backend is asked what it has in all."""
+    folder_interval: Annotated[Seconds, Field(ge=timedelta(seconds=0.05))] = timedelta(minutes=3)
+    """How often it is looked whether the folders of pipelines are still on the cluster."""
     sweep_interval: Seconds = timedelta(seconds=30)
     """How often orphaned sessions are looked for."""
     settle_after: Annotated[Seconds, Field(ge=timedelta(seconds=0.1))] = timedelta(seconds=5)

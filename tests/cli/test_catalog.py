@@ -9,6 +9,7 @@ from pathlib import Path
 from fasttrack.db import Database
 from tests.cli.command_line import CommandLine
 from tests.factories import a_file
+from tests.lost_folders import GONE, lose_folder
 
 
 async def test_a_pipeline_is_made_empty_from_a_file_and_from_a_template(stored: CommandLine, tmp_path: Path) -> None:
@@ -54,6 +55,21 @@ async def test_a_pipeline_is_tagged_described_renamed_and_copied(stored: Command
     assert (await stored("pipelines", "copy", "b")).out.startswith("made b-copy")
     assert (await stored("pipelines", "copy", "b", "--to", "visoin")).code == 3
     assert (await stored("pipelines", "--project", "vision", "--json")).json["pipelines"][0]["tags"] == ["y", "z"]
+
+
+async def test_a_pipeline_without_its_folder_is_listed_with_the_reason_and_remade(
+    stored: CommandLine, database: Database
+) -> None:
+    await stored("pipelines", "create", "a", "--template", "hello")
+    await lose_folder(database, "a")
+    listed = await stored("pipelines")
+    assert f"a starts nothing: {GONE.sentence}\n" in listed.out + listed.err
+    assert (await stored("pipelines", "--json")).json["pipelines"][0]["problem"] == GONE.sentence
+    refused = await stored("run", "a", "--dry-run")
+    assert (refused.code, GONE.sentence in refused.err) == (5, True)
+    assert (await stored("pipelines", "remake-folder", "a")).out.startswith("a may run: ")
+    assert (await stored("pipelines", "--json")).json["pipelines"][0]["problem"] is None
+    assert (await stored("run", "a", "--dry-run")).code == 0
 
 
 async def test_a_pipeline_is_archived_comes_back_and_is_deleted(stored: CommandLine, database: Database) -> None:

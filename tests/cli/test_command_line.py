@@ -40,6 +40,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "pipelines tag",
         "pipelines archive",
         "pipelines restore",
+        "pipelines remake-folder",
         "pipelines delete",
         "templates show",
         "templates share",

@@ -340,6 +340,17 @@ async def test_all_folders_of_a_pipeline_are_forgotten_and_those_of_no_other(
     assert await backend.forget_pipelines([pipeline]) == Freed()
 
 
+async def test_nothing_is_wrong_with_the_folder_of_a_pipeline_that_has_run(
+    site: TestSite, backend: SessionBackend
+) -> None:
+    spec = site.ends(0)
+    await backend.create(spec)
+    await wait_until_terminal(backend, spec.name, timeout=site.patience)
+    asked = (spec.workspace.pipeline_id, spec.workspace.job_id)
+    assert (await backend.folder_problems([asked])).get(spec.workspace.pipeline_id) is None
+    assert await backend.folder_problems([]) == {}
+
+
 async def test_what_is_old_is_forgotten_without_a_start(site: TestSite, backend: SessionBackend) -> None:
     spec = site.ends(0)
     await backend.create(spec)

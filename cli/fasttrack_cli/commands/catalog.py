@@ -1,4 +1,4 @@
-"""`fasttrack pipelines create`, `copy`, `rename`, `tag`, `describe`, `archive`, `restore` and `delete`."""
+"""`fasttrack pipelines create`, `copy`, `rename`, `tag`, `describe`, `archive`, `restore`, `remake-folder` and `delete`."""
 
 from __future__ import annotations
 
@@ -146,6 +146,20 @@ async def restore(call: Invocation, pipeline: PIPELINE, expect: REVISION = None)
     return OK
 
 
+async def remake_folder(call: Invocation, pipeline: PIPELINE) -> int:
+    """Begin with an empty folder, where that of a pipeline was deleted on the cluster; what was in it is lost.
+
+    Its next job makes the folder. One that is in the trash of the cluster is restored there instead. A pipeline that has
+    not lost its folder is left as it is.
+
+    Example: `fasttrack pipelines remake-folder train`
+    """
+    async with call.store() as store:
+        remade = await store.catalog.remake_folder(pipeline)
+    _tell(call, remade, f"{remade.name} may run: a folder that was lost is made by its next job, empty")
+    return OK
+
+
 async def delete(
     call: Invocation,
     pipeline: PIPELINE,
@@ -173,6 +187,7 @@ COMMANDS = (
     ("tag", tag),
     ("archive", archive),
     ("restore", restore),
+    ("remake-folder", remake_folder),
     ("delete", delete),
 )
 

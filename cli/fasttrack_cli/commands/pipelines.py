@@ -53,6 +53,9 @@ async def pipelines(
         ]
         head = ("pipeline", "version", "jobs", "tags", "by", "created", *(("id",) if archived else ()))
         call.out.table(head, rows)
+        for p in found:
+            if p.problem is not None:
+                call.out.say(f"{p.name} starts nothing: {p.problem}")
     elif archived or search or wanted:
         call.out.say("There are no such pipelines.")
     else:

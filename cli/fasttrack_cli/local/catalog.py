@@ -81,6 +81,10 @@ class LocalCatalog:
             text, lambda db, caller, it: catalog.unarchive_pipeline(db, caller, it.id, expected_revision=expect)
         )
 
+    async def remake_folder(self, text: str) -> Pipeline:
+        """Have its next job begin with an empty folder."""
+        return await self._change(text, lambda db, caller, it: catalog.remake_folder(db, caller, it.id))
+
     async def delete(self, text: str, *, confirm: str, expect: int | None) -> Pipeline:
         """Delete it with all that is its."""
         bench = self._bench

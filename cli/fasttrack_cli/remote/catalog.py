@@ -70,6 +70,10 @@ class RemoteCatalog:
             "POST", await self._find(text), "/unarchive", lambda p: p.archived_at is None, expected_revision=expect
         )
 
+    async def remake_folder(self, text: str) -> Pipeline:
+        """Have its next job begin with an empty folder."""
+        return await self._ask("POST", await self._find(text), "/remake-folder", lambda p: p.problem is None)
+
     async def delete(self, text: str, *, confirm: str, expect: int | None) -> Pipeline:
         """Delete it with all that is its."""
         it, lost = await self._find(text), Loss()

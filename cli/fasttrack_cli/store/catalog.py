@@ -110,6 +110,12 @@ class Catalog(Protocol):
     async def unarchive(self, text: str, *, expect: int | None) -> Pipeline:
         """Bring it back. Idempotent. :raises Conflict: another has its name by now."""
 
+    async def remake_folder(self, text: str) -> Pipeline:
+        """Have its next job begin with an empty folder, where its own was deleted on the cluster. Idempotent.
+
+        :raises Conflict: it is in the trash of the cluster.
+        """
+
     async def delete(self, text: str, *, confirm: str, expect: int | None) -> Pipeline:
         """Delete it with all that is its; as it was.
 

@@ -33,6 +33,8 @@ class Pipeline:
     description: str = ""
     tags: Sequence[str] = ()
     revision: int = 1
+    problem: str | None = None
+    """What keeps its jobs from running; `None`: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

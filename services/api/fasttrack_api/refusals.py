@@ -44,6 +44,7 @@ _ACTIONS = {
     **{f"{verb}_jobs": f"job.{verb}" for verb in ("cancel", "pause", "resume")},
     "make_pipeline": "pipeline.create",
     "change_pipeline": "pipeline.update",
+    "remake_folder": "pipeline.remake_folder",
     "offer_template": "template.share",
     "withdraw_template": "template.unshare",
     "skip_task_instance": "task.skip",

@@ -25,6 +25,7 @@ from fasttrack.tasks import end_tasks
 from .backends.base import SessionBackend
 from .effects import Decided, Effects
 from .loops.base import repeat
+from .loops.caretaker import Caretaker
 from .loops.observer import Observer
 from .loops.placing import Placing
 from .loops.pruner import Pruner
@@ -61,6 +62,7 @@ class Scheduler:
         self._observer = Observer(database, backend, settings, self.reconciler.learn)
         self._sweeper = Sweeper(database, backend, settings)
         self._surveyor = Surveyor(database, backend, settings)
+        self._caretaker = Caretaker(database, backend, settings)
         self._pruner = Pruner(database, backend, settings)
 
     def _answered(self, job: JobId, fact: Fact) -> None:
@@ -86,6 +88,7 @@ class Scheduler:
             ("placing", self._placing.turn, self._placing.wake),
             ("sweeper", self._sweeper.turn, self._sweeper.wake),
             ("surveyor", self._surveyor.turn, self._surveyor.wake),
+            ("caretaker", self._caretaker.turn, self._caretaker.wake),
             ("pruner", self._pruner.turn, self._pruner.wake),
         ]
         tasks = [asyncio.create_task(repeat(*loop), name=loop[0]) for loop in loops]

@@ -28,6 +28,7 @@ _TOKEN_LIFE = 300.0  # seconds; the shortest that proxies are shipped with is an
 _MOST_TOKENS = 10_000
 _MOST_MADE = 10_000
 _READY = frozenset({"ready", "performing", "cloning", "mounted"})
+_GONE = frozenset({"delete-ongoing", "delete-complete", "delete-error", "deleted-complete"})
 
 
 class InTrash(Refused):
@@ -145,8 +146,17 @@ class Folders:
 
     async def names(self) -> list[str]:
         """Of all folders that the key may use."""
+        return [name for name, is_ready in (await self.all()).items() if is_ready]
+
+    async def all(self) -> dict[str, bool]:
+        """The names of all folders of the key, and whether they can be used: those in the trash cannot. One request."""
         answer = await self._gateway.call("GET", "/folders", seconds=60)
-        return [str(item["name"]) for item in answer if str(item.get("status", "ready")) in _READY]
+        found: dict[str, bool] = {}
+        for item in answer:
+            name, status = str(item["name"]), str(item.get("status", "ready"))
+            if status not in _GONE:  # managers of 26 keep the record of one that was deleted for good
+                found[name] = found.get(name, False) or status in _READY
+        return found
 
     async def expect(self, name: str, path: str, size: int) -> str:
         """Where a file of that size is sent to (`tus`); with its last byte it is at `path`, over an older one."""

@@ -163,17 +163,18 @@ async def insert_job(
     return inserted
 
 
-async def next_job_number(db: Db, pipeline: PipelineId) -> tuple[int, datetime] | None:
-    """The next running number of the pipeline's jobs, and the database's time; `None`: it is archived, or gone.
+async def next_job_number(db: Db, pipeline: PipelineId) -> tuple[int, datetime, str | None] | None:
+    """The next running number of the pipeline's jobs, the database's time, and what keeps its jobs from running; `None`:
+    it is archived, or gone.
 
     The pipeline's row is held until the transaction ends: nobody archives it meanwhile.
     """
     row = await db.row(
         """UPDATE pipeline SET latest_job = latest_job + 1 WHERE id = $1 AND archived_at IS NULL
-           RETURNING latest_job, clock_timestamp() AS clock""",
+           RETURNING latest_job, clock_timestamp() AS clock, problem""",
         pipeline,
     )
-    return (row["latest_job"], row["clock"]) if row else None
+    return (row["latest_job"], row["clock"], row["problem"]) if row else None
 
 
 _JOB = """SELECT j.id, j.pipeline_id, p.name AS pipeline, j.number, j.version_id, v.number AS version, j.state, j.reason,

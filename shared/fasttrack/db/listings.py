@@ -49,6 +49,7 @@ class PipelineListing:
     tags: Sequence[str]
     revision: int
     created_from: Mapping[str, Any] | None
+    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class JobListing:
 
 _PROJECT = "SELECT id, name, domain, created_at FROM project "
 _PIPELINE = """SELECT id, project_id, name, latest_version, latest_job, created_by, created_at, paused_at, archived_at,
-                      description, tags, revision, created_from
+                      description, tags, revision, created_from, problem
                FROM pipeline """
 _VERSION = """SELECT v.id, v.pipeline_id, p.project_id, v.number, v.author, v.message, v.hash, v.created_at
               FROM pipeline_version v JOIN pipeline p ON p.id = v.pipeline_id AND p.deleted_at IS NULL """

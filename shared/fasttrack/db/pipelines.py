@@ -32,6 +32,8 @@ class PipelineRecord:
     tags: Sequence[str] = ()
     revision: int = 1
     """Grows with each change of its name, description, tags and archiving; publishing is none."""
+    problem: str | None = None
+    """What keeps its jobs from running, in a sentence; `None`: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class VersionRecord:
 
 
 _PIPELINE = """id, name, latest_version, latest_job, created_by, created_at, paused_at, archived_at, description, tags,
-               revision"""
+               revision, problem"""
 BY_TAGS = "array_append(tags, project_id::text)"
 """What the index on tags is of; `@>` asks for tags and a project at once."""
 _VERSION = "id, pipeline_id, number, author, message, hash, created_at, source, spec"

@@ -204,7 +204,9 @@ async def hold_outputs(db: Db, jobs: Collection[JobId]) -> set[JobId]:
     `needed_by_reruns` keeps them.
     """
     rows = await db.rows(
-        "SELECT id FROM job WHERE id = ANY($1::uuid[]) AND pruned_at IS NULL ORDER BY id FOR KEY SHARE", list(jobs)
+        """SELECT j.id FROM job j JOIN pipeline p ON p.id = j.pipeline_id
+           WHERE j.id = ANY($1::uuid[]) AND j.pruned_at IS NULL AND j.number > p.lost_jobs ORDER BY j.id FOR KEY SHARE OF j""",
+        list(jobs),
     )
     return set(jobs) - {JobId(r["id"]) for r in rows}
 

@@ -110,6 +110,10 @@ pipeline = Table(
     Column("created_by", Text, nullable=False),
     _created(),
     _time("paused_at"),  # starts no job until resumed
+    Column("problem", Text),  # what keeps its jobs from running, in a sentence; written by the scheduler of its site
+    Column("is_folder_gone", Boolean, nullable=False, server_default=text("false")),  # where that is the problem
+    # Jobs up to this number have left nothing: their files were given up with the folder that they were in.
+    Column("lost_jobs", Integer, nullable=False, server_default=text("0")),
     _time("archived_at"),
     _time("deleted_at"),  # no read shows it or anything of it any more; retention removes it
     CheckConstraint("cardinality(tags) <= 20", name="tags"),

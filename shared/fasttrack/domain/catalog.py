@@ -1,9 +1,10 @@
-"""What people say about pipelines besides their files: names, tags and descriptions, and who a template is for."""
+"""What people say about pipelines besides their files: names, tags and descriptions, who a template is for, and what keeps them from running."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from ..errors import InvalidInput
@@ -23,6 +24,16 @@ class TemplateScope(StrEnum):
     """Whoever may read a project of the same domain."""
     EVERYONE = "everyone"
     """Every account, whatever its projects."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderProblem:
+    """Why a pipeline cannot use its folder on a cluster."""
+
+    sentence: str
+    """With the remedy; it goes on from "the pipeline starts nothing:"."""
+    is_gone: bool
+    """Whether it was deleted for good, with all that was in it; otherwise it can be restored."""
 
 
 def checked_tags(tags: Sequence[str]) -> list[str]:

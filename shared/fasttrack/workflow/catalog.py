@@ -25,6 +25,7 @@ from ..db.catalog import (
 )
 from ..db.drafts import hold_draft, load_drafts, write_draft
 from ..db.pipelines import add_version, find_pipeline, find_version
+from ..db.problems import find_problem, give_up_files
 from ..domain.access import Caller, Permission
 from ..domain.catalog import checked_description, checked_tags
 from ..errors import Conflict, InvalidInput, NotFound
@@ -123,6 +124,25 @@ async def unarchive_pipeline(
     await _require_free(db, held.project_id, held.name)
     await _write_archived(db, held, is_archived=False)
     await _record(db, caller, "pipeline.unarchive", held, None, {"name": held.name})
+
+
+async def remake_folder(db: Db, caller: Caller, pipeline: PipelineId) -> None:
+    """Have a pipeline whose folder was deleted on the cluster run again, with an empty folder that its next job makes.
+
+    What its jobs so far have written is lost, and said to be: none of it is reused. A pipeline without that problem is
+    left as it is, so a second time changes nothing.
+
+    :raises NotFound: none that the caller may read. :raises Forbidden: they may not edit it.
+    :raises Conflict: the folder is in the trash of the cluster, which keeps its name.
+    """
+    held = await _held(db, caller, pipeline, Permission.EDIT, None)
+    problem = await find_problem(db, pipeline)
+    if problem is None:
+        return
+    if not problem.is_gone:
+        raise Conflict(f"pipeline {held.name} cannot have another folder yet: {problem.sentence}")
+    await give_up_files(db, pipeline)
+    await _record(db, caller, "pipeline.remake_folder", held, {"name": held.name, "problem": problem.sentence}, None)
 
 
 async def delete_pipeline(

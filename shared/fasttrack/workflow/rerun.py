@@ -15,6 +15,7 @@ from uuid import UUID
 from ..db import Db
 from ..db.jobs import InstanceRecord, JobRecord, find_job, list_instances
 from ..db.pipelines import VersionRecord, find_version, list_versions
+from ..db.problems import find_problem
 from ..db.retention import hold_outputs
 from ..domain import dag
 from ..domain.job import ParamValue
@@ -22,7 +23,7 @@ from ..domain.pipeline import Pipeline
 from ..domain.states import InstanceState
 from ..errors import Conflict, InvalidRun, NotFound
 from ..ids import JobId, ProjectId
-from .submit import RunRequest, Submitted, submit
+from .submit import RunRequest, Submitted, refusal, submit
 from .versions import compile_spec
 
 WHOLE = "*"
@@ -73,7 +74,8 @@ async def plan_rerun(
     :param newest: run the pipeline's newest version instead of the job's own.
     :param params: over those of the job. :param overrides: by task, in place of what the job had otherwise there; a task
         with nothing in it is as the file says again.
-    :raises NotFound: no such job. :raises Conflict: it is not over, or what would be reused is gone.
+    :raises NotFound: no such job. :raises Conflict: it is not over, its pipeline has a problem, or what would be reused is
+        gone.
     :raises InvalidRun: no such task, or nothing to run again.
     """
     origin = await find_job(db, project, job)
@@ -81,6 +83,8 @@ async def plan_rerun(
         raise NotFound(f"there is no job {job}")
     if not origin.state.is_terminal:
         raise Conflict(f"job {job} is {origin.state.lower()}; cancel it, or wait until it is over, then run it again")
+    if (problem := await find_problem(db, origin.pipeline_id)) is not None:
+        raise Conflict(refusal(problem.sentence))
     if newest:
         version = (await list_versions(db, origin.pipeline_id, limit=1))[0]
     else:
@@ -151,7 +155,9 @@ async def _require_outputs(db: Db, reuse: Mapping[str, JobId]) -> None:
     """Pass if the outputs that are reused are there; they stay until the transaction ends, and then while the job runs."""
     gone = sorted(await hold_outputs(db, set(reuse.values()))) if reuse else []
     if gone:
-        raise Conflict(f"the outputs of job {gone[0]} are gone by retention; only the whole job can be run again")
+        raise Conflict(
+            f"the outputs of job {gone[0]} are gone by retention, or with their folder; only the whole job can be run again"
+        )
 
 
 def _runs_again(pipeline: Pipeline, before: Mapping[str, InstanceRecord], start: str) -> frozenset[int]:

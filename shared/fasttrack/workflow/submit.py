@@ -86,7 +86,7 @@ async def submit(
     :param job_id: made by the caller before the first try, so that a try whose commit was lost is recognised.
     :raises InvalidRun: unknown or ill-typed params or overrides, unknown tasks to skip, missing secrets, pools the project does not
         have, tasks that cannot run here.
-    :raises Conflict: the idempotency key was used for another request.
+    :raises Conflict: the idempotency key was used for another request, or the pipeline has a problem.
     """
     digest = _digest(version, request)
     if request.idempotency_key is not None:
@@ -117,7 +117,9 @@ async def submit(
     numbered = await next_job_number(db, version.pipeline_id)
     if numbered is None:
         raise Conflict("the pipeline is archived, and starts nothing; bring it back first, or run another one")
-    number, clock = numbered
+    number, clock, problem = numbered
+    if problem is not None:
+        raise Conflict(refusal(problem))
     now = now or clock
     job = Job(
         id=identifier,
@@ -152,6 +154,11 @@ async def submit(
             raise Unavailable(f"an earlier try to submit job {identifier} has only now been committed")
         raise Conflict(f"job {identifier} exists already")
     return Submitted(identifier, job.number, is_new=True, refused=refused)
+
+
+def refusal(problem: str) -> str:
+    """Why a pipeline with that problem starts nothing."""
+    return f"the pipeline starts nothing: {problem}"
 
 
 def _new_decision(job: Job, pipeline: Pipeline, now: datetime) -> JobDecision:

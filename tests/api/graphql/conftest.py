@@ -70,6 +70,7 @@ INPUTS = {
     "updatePipeline": "UpdatePipelineInput",
     "archivePipeline": "ArchivePipelineInput",
     "unarchivePipeline": "ArchivePipelineInput",
+    "remakeFolder": "RemakeFolderInput",
     "deletePipeline": "DeletePipelineInput",
     "shareTemplate": "ShareTemplateInput",
     "unshareTemplate": "UnshareTemplateInput",

@@ -16,6 +16,7 @@ from fasttrack_api.refusals import action_of
 from standin.app import Manager
 from tests.api.graphql.conftest import INPUTS, Asking
 from tests.factories import a_file
+from tests.lost_folders import lose_folder
 from tests.people import entries
 
 WHO = "query Who { viewer { name } }"
@@ -69,7 +70,9 @@ async def done(ask: Asking, name: str, fields: str = "__typename", /, **input: A
     return payload
 
 
-async def test_every_mutation_leaves_an_entry_that_says_what_was_done(ask: Asking, log: Log, cluster: Manager) -> None:
+async def test_every_mutation_leaves_an_entry_that_says_what_was_done(
+    ask: Asking, log: Log, cluster: Manager, database: Database
+) -> None:
     """In the order in which each has something to change; what is not in the list here fails at the end."""
     told: dict[str, dict[str, Any]] = {}
 
@@ -129,6 +132,8 @@ async def test_every_mutation_leaves_an_entry_that_says_what_was_done(ask: Askin
     await do("updatePipeline", **beside, tags=["nightly"])
     await do("shareTemplate", **beside, scope="PROJECT")
     await do("unshareTemplate", **beside)
+    await lose_folder(database, "beside")
+    await do("remakeFolder", **beside)
     await do("archivePipeline", **beside)
     await do("unarchivePipeline", **beside)
     await do("deletePipeline", **beside, confirmName="beside")
@@ -212,6 +217,7 @@ async def test_what_changes_nothing_leaves_no_entry(ask: Asking, log: Log) -> No
     assert len(await log.news()) == 7
     await done(ask, "publishPipeline", **project, yaml="# a comment\n" + a_file({"a": ""}))
     await done(ask, "restoreVersion", **pipeline, number=1)
+    await done(ask, "remakeFolder", **pipeline)
     await done(ask, "pausePipeline", **pipeline)
     await done(ask, "pauseJob", **job)
     await done(ask, "setLimit", **project, scope="PROJECT", slots=1)

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fasttrack.db import Database
 from fasttrack.domain.access import Role
 from fasttrack_api.graphql.ids import Kind
 from tests.api.graphql.conftest import Asking, gid
 from tests.engine import Engine
 from tests.factories import a_file
+from tests.lost_folders import GONE, TRASHED, lose_folder
 
 MADE = """isNew freeName pipeline { id name description tags revision latestVersionNumber latestVersion { number } archivedAt
           createdFrom { kind name versionNumber pipeline { name } template { name isShipped } } }
@@ -143,6 +145,25 @@ async def test_an_archived_pipeline_leaves_the_list_and_comes_back_under_its_nam
     await ask.do("archivePipeline", NOW, pipelineId=other)
     back = await ask.do("unarchivePipeline", NOW, pipelineId=pipeline)
     assert (back["errors"], back["pipeline"]["archivedAt"], back["pipeline"]["name"]) == ([], None, "a")
+
+
+async def test_a_pipeline_without_its_folder_is_shown_as_such_and_remade(ask: Asking, database: Database) -> None:
+    pipeline = (await create(ask, name="a", yaml=a_file({"a": ""})))["pipeline"]["id"]
+    await lose_folder(database, "a", TRASHED)
+    sentence = f"the pipeline starts nothing: {TRASHED.sentence}"
+    for more in ({}, {"dryRun": True}):
+        refused = await ask.do("runPipeline", "job { id }", pipelineId=pipeline, **more)
+        assert refused["job"] is None
+        assert [(e["code"], e["message"]) for e in refused["errors"]] == [("CONFLICT", sentence)]
+    kept = await ask.do("remakeFolder", "pipeline { problem }", pipelineId=pipeline)
+    assert [e["code"] for e in kept["errors"]] == ["CONFLICT"]
+    shown = await ask('{ project(name: "default") { pipeline(name: "a") { problem jobCount } } }')
+    assert shown["project"]["pipeline"] == {"problem": TRASHED.sentence, "jobCount": 0}
+    await lose_folder(database, "a", GONE)
+    for _ in range(2):
+        done = await ask.do("remakeFolder", "pipeline { problem revision }", pipelineId=pipeline)
+        assert (done["errors"], done["pipeline"]) == ([], {"problem": None, "revision": 1})
+    assert (await ask.do("runPipeline", "job { number }", pipelineId=pipeline))["job"] == {"number": 1}
 
 
 async def test_a_page_of_pipelines_with_their_templates_costs_the_same_however_many(
@@ -308,9 +329,9 @@ async def test_an_empty_or_archived_pipeline_is_not_offered(ask: Asking) -> None
     assert await names(ask) == ["a"]
 
 
-async def test_the_examples_of_the_page_work(ask: Asking) -> None:
+async def test_the_examples_of_the_page_work(ask: Asking, database: Database) -> None:
     page = (Path(__file__).parents[3] / "docs" / "capabilities" / "pipelines.md").read_text()
-    create_, update, search, delete, share, listing = re.findall(r"^```graphql\n(.*?)^```", page, re.M | re.S)
+    create_, update, search, remake, delete, share, listing = re.findall(r"^```graphql\n(.*?)^```", page, re.M | re.S)
     (hello,) = (await ask(listing))["templates"]["nodes"]
     assert (hello["name"], hello["isShipped"]) == ("hello", True)
     made = (await ask(create_, project=ask.project_id, template=hello["id"]))["createPipeline"]
@@ -320,6 +341,9 @@ async def test_the_examples_of_the_page_work(ask: Asking) -> None:
     assert changed["pipeline"] == {"name": "greeter", "tags": ["nlp"], "revision": 2, "latestVersionNumber": 2}
     found = (await ask(search, project=ask.project_id))["project"]["pipelines"]["nodes"]
     assert found == [{"name": "greeter", "tags": ["nlp"]}]
+    await lose_folder(database, "greeter")
+    remade = (await ask(remake, pipeline=pipeline))["remakeFolder"]
+    assert remade == {"pipeline": {"problem": None}, "errors": []}
     offered = (await ask(share, pipeline=pipeline))["shareTemplate"]
     assert (offered["template"]["name"], offered["template"]["versionNumber"]) == ("greeter", 2)
     assert (await ask(delete, pipeline=pipeline))["deletePipeline"] == {"pipelineId": pipeline, "errors": []}

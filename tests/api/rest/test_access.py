@@ -41,6 +41,7 @@ NEEDS: dict[tuple[str, str], tuple[Role, dict[str, Any]]] = {
     ("PATCH", "/api/v1/pipelines/{pipeline}"): (E, {"json": {"tags": ["new"]}}),
     ("POST", "/api/v1/pipelines/{pipeline}/archive"): (E, {}),
     ("POST", "/api/v1/pipelines/{pipeline}/unarchive"): (E, {}),
+    ("POST", "/api/v1/pipelines/{pipeline}/remake-folder"): (E, {}),
     ("DELETE", "/api/v1/pipelines/{pipeline}"): (O, {"params": {"confirm": "demo"}}),
     ("GET", "/api/v1/pipelines/{pipeline}/template"): (R, {}),
     ("PUT", "/api/v1/pipelines/{pipeline}/template"): (E, {"json": {"scope": "project"}}),

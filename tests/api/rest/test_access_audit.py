@@ -20,6 +20,7 @@ from standin.app import Manager
 from tests.api.rest.conftest import YAML, Become, problem_of
 from tests.api.rest.test_access import NEEDS, OFFSET, OWN, a_world, send
 from tests.factories import a_file
+from tests.lost_folders import lose_folder
 from tests.people import entries
 
 
@@ -107,6 +108,8 @@ async def test_every_write_leaves_an_entry(
     await do("PATCH", "/pipelines/{pipeline}", json={"tags": ["nightly"]})
     await do("PUT", "/pipelines/{pipeline}/template", json={"scope": "project"})
     await do("DELETE", "/pipelines/{pipeline}/template")
+    await lose_folder(database, "beside")
+    await do("POST", "/pipelines/{pipeline}/remake-folder")
     await do("POST", "/pipelines/{pipeline}/archive")
     await do("POST", "/pipelines/{pipeline}/unarchive")
     await do("DELETE", "/pipelines/{pipeline}", params={"confirm": "beside"})

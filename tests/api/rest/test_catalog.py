@@ -19,6 +19,7 @@ from fasttrack_api.server import address_of, listen, serving
 from tests.api.rest.conftest import YAML, contents, problem_of, put
 from tests.engine import Engine
 from tests.factories import a_file
+from tests.lost_folders import GONE, TRASHED, lose_folder
 
 pytestmark = pytest.mark.usefixtures("project")
 PAGE = Path(__file__).parents[3] / "docs" / "capabilities" / "pipelines.md"
@@ -64,6 +65,31 @@ async def test_a_pipeline_is_made_changed_archived_brought_back_and_deleted(
     assert (await client.delete("/api/v1/pipelines/fit", params={"confirm": "fit"})).status_code == 204
     problem_of(await client.delete("/api/v1/pipelines/fit", params={"confirm": "fit"}), 404, "NOT_FOUND")
     assert (await client.get("/api/v1/pipelines", params={"archived": True})).json()["items"] == []
+
+
+async def test_a_pipeline_without_its_folder_starts_nothing_until_it_is_remade(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    assert (await make(client, name="a", yaml=a_file({"a": ""})))["pipeline"]["problem"] is None
+    job = (await client.post("/api/v1/pipelines/a/runs", json={"skip": ["a"]})).json()["id"]
+    await lose_folder(database, "a", TRASHED)
+    before = await contents(database)
+    remake = "/api/v1/pipelines/a/remake-folder"
+    for path in (
+        "/api/v1/pipelines/a/runs",
+        f"/api/v1/jobs/{job}/rerun",
+        f"/api/v1/jobs/{job}/rerun?dry_run=true",
+        remake,
+    ):
+        assert TRASHED.sentence in problem_of(await client.post(path), 409, "CONFLICT")["detail"], path
+    for dry in (True, False):
+        given = {"json": {"source": a_file({"a": ""}, "a", a={"command": "date"})}, "params": {"dry_run": dry}}
+        problem_of(await client.post("/api/v1/runs", **given), 409, "CONFLICT")
+    assert await contents(database) == before
+    assert (await client.get("/api/v1/pipelines/a")).json()["problem"] == TRASHED.sentence
+    await lose_folder(database, "a", GONE)
+    assert (await client.post(remake)).json()["problem"] is None
+    assert (await client.post(f"/api/v1/jobs/{job}/rerun")).status_code == 201
 
 
 async def test_a_taken_name_is_answered_with_one_that_is_free(client: httpx.AsyncClient, database: Database) -> None:

@@ -131,6 +131,16 @@ async def unarchive_pipeline(
     )
 
 
+@router.post("/{pipeline}/remake-folder", summary="Begin with an empty folder")
+async def remake_folder(call: OfCaller, pipeline: APipeline, project: InProject = None) -> models.Pipeline:
+    """Have a pipeline whose folder was deleted on the cluster run again: its next job makes a new, empty one.
+
+    What its jobs have written before is lost, and none of it is reused. A 409 while the folder is in the trash of the
+    cluster, where it can be restored. A pipeline without that problem is left as it is; may be repeated.
+    """
+    return await _changed(call, pipeline, project, lambda db, it: catalog.remake_folder(db, call.caller, it))
+
+
 @router.delete("/{pipeline}", summary="Delete a pipeline", status_code=204)
 async def delete_pipeline(
     call: OfCaller,

@@ -51,7 +51,7 @@ class Pipeline(BaseModel):
 
     model_config = example(
         id=_PIPELINE, name="train", latest_version=3, latest_job=12, created_by="ada", created_at=_WHEN, paused_at=None,
-        archived_at=None, description="Fits the small model.", tags=["nlp"], revision=2,
+        archived_at=None, description="Fits the small model.", tags=["nlp"], revision=2, problem=None,
     )  # fmt: skip
     id: UUID
     name: str
@@ -64,6 +64,7 @@ class Pipeline(BaseModel):
     description: str = Field("", description="What it is for; may be empty.")
     tags: list[str] = Field(default_factory=list, description="Its tags, sorted.")
     revision: int = Field(1, description="Grows when its name, description, tags or archiving change.")
+    problem: str | None = Field(None, description="What keeps its jobs from running, and the remedy; `null`: nothing.")
 
 
 class Version(BaseModel):

@@ -1,6 +1,6 @@
 """The session backend contract: what runs compute sessions, and what the engine may count on.
 
-Ten verbs, each idempotent, each safe to call again after any failure, from any scheduler. A new backend can be
+Eleven verbs, each idempotent, each safe to call again after any failure, from any scheduler. A new backend can be
 written from this file alone; `tests/contracts/test_session_backends.py` runs over every entry of the table in
 `backends/__init__.py` and says the same in code.
 
@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
+from fasttrack.domain.catalog import FolderProblem
 from fasttrack.domain.pipeline import ClusterMode, Mount, Service
 from fasttrack.domain.room import Room
 from fasttrack.domain.states import FailureClass
@@ -37,6 +38,10 @@ NO_SERVICES = (
 """What a backend refuses a service with that has none."""
 ROOM_AGE = timedelta(seconds=10)
 """How old an answer to `room` may be for whoever does not say."""
+
+
+FolderProblems: TypeAlias = Mapping[PipelineId, FolderProblem | None]
+"""What is wrong with the folders of pipelines; `None`: nothing, and left out: not known."""
 
 
 class SessionStatus(StrEnum):
@@ -267,6 +272,14 @@ class SessionBackend(Protocol):
         ever will.
 
         As `forget_sessions` for the rest.
+        """
+
+    async def folder_problems(self, pipelines: Sequence[tuple[PipelineId, JobId]]) -> FolderProblems:
+        """Whether the folders of these pipelines are still there, each with the newest of its jobs that had a session:
+        `None` where nothing is wrong. One that is left out is not known for now, or never lost.
+
+        One question to the cluster for all of them where the backend can, or one for each key.
+        :raises SessionBackendUnavailable: not known of any.
         """
 
     def events(self) -> AsyncIterator[str]:

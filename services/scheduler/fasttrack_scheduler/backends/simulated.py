@@ -1,8 +1,7 @@
 """A scripted backend in memory: the outside world of tests and benchmarks, held to the same contract as the real ones.
 
-Every session succeeds at once unless a `Script` says otherwise, by session name or by task. `ledger` remembers all that
-happened, so that a test can assert exact counts. Several backend objects made over one `SimulatedSite` see the same
-sessions, as several schedulers do.
+Every session succeeds at once unless a `Script` says otherwise, by session name or by task; `ledger` remembers all that
+happened, for exact counts. Several backends over one `SimulatedSite` see the same sessions, as several schedulers do.
 """
 
 from __future__ import annotations
@@ -331,8 +330,7 @@ class SimulatedBackend:
         self, site: SimulatedSite, *, fence: timedelta = timedelta(seconds=2), name: str = "simulated"
     ) -> None:
         self.world = site
-        self.site = name
-        self.fence = fence
+        self.site, self.fence = name, fence
 
     async def start(self) -> None:
         """Nothing to get ready."""
@@ -389,6 +387,9 @@ class SimulatedBackend:
         there = self.world.folders & set(pipelines)
         self.world.folders -= set() if dry_run else there
         return Freed(len(there))
+
+    async def folder_problems(self, pipelines: Sequence[tuple[PipelineId, JobId]]) -> base.FolderProblems:
+        return {}  # nobody can take one away
 
     def events(self) -> AsyncIterator[str]:
         return self.world.hints.listen()

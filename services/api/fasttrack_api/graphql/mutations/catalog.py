@@ -86,6 +86,13 @@ class ArchivePipelineInput:
     expected_revision: int | None = strawberry.field(default=None, description=REVISION)
 
 
+@strawberry.input(description="A pipeline that is to begin with an empty folder.")
+class RemakeFolderInput:
+    """Of `remakeFolder`."""
+
+    pipeline_id: strawberry.ID = strawberry.field(description="The global id of the pipeline.")
+
+
 @strawberry.input(description="A pipeline that is to be deleted.")
 class DeletePipelineInput:
     """Of `deletePipeline`."""
@@ -149,7 +156,7 @@ class CreatePipelinePayload:
 
 @strawberry.type(description="The pipeline that was changed.")
 class ChangePipelinePayload:
-    """Of `updatePipeline`, `archivePipeline` and `unarchivePipeline`."""
+    """Of `updatePipeline`, `archivePipeline`, `unarchivePipeline` and `remakeFolder`."""
 
     pipeline: Pipeline | None = strawberry.field(default=None, description="As it is now; null when nothing was done.")
     free_name: str | None = strawberry.field(
@@ -277,6 +284,18 @@ class CatalogWrites:
                 db, info.context.caller, pipeline, expected_revision=input.expected_revision
             ),
         )
+
+    @strawberry.mutation(
+        description="Have a pipeline whose folder was deleted on the cluster run again, with an empty one that its next job "
+        "makes. What its jobs have written before is lost. A CONFLICT while the folder is in the cluster's trash, where it "
+        "can be restored. A pipeline without that problem is left as it is; repeatable. Needs EDIT."
+    )
+    async def remake_folder(
+        self, info: Info, input: Annotated[RemakeFolderInput, strawberry.argument(description="Of which one.")]
+    ) -> ChangePipelinePayload:
+        """Begin anew."""
+        caller = info.context.caller
+        return await _changed(info.context, input.pipeline_id, lambda db, it: catalog.remake_folder(db, caller, it))
 
     @strawberry.mutation(
         description="Delete a pipeline with its versions, jobs, events and outputs, live or archived: nothing of it can "

@@ -85,6 +85,10 @@ class Pipeline(Node):
     is_paused: bool = strawberry.field(description="Whether it starts nothing until it is resumed.")
     paused_at: datetime | None = strawberry.field(description="Since when it starts nothing; null: it is not paused.")
     archived_at: datetime | None = strawberry.field(description="When it was archived; null: it is live.")
+    problem: str | None = strawberry.field(
+        description="What keeps its jobs from running, in a sentence, such as a folder that was deleted on the cluster: none "
+        "is taken until it is put right. Looked for every few minutes. Null: nothing."
+    )
     record: strawberry.Private[PipelineListing]
 
     @classmethod
@@ -104,6 +108,7 @@ class Pipeline(Node):
             is_paused=record.paused_at is not None,
             paused_at=record.paused_at,
             archived_at=record.archived_at,
+            problem=record.problem,
             record=record,
         )
 

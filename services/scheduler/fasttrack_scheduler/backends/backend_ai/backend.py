@@ -31,6 +31,7 @@ from fasttrack.tasks import end_tasks
 
 from ..base import (
     ROOM_AGE,
+    FolderProblems,
     Freed,
     Observation,
     SessionBackendUnavailable,
@@ -45,6 +46,7 @@ from .catalogue import Catalogue
 from .doubts import Doubts
 from .hearing import Hearing
 from .making import Making
+from .mounting import folder_problems
 from .remains import Remains
 from .serving import Serving
 from .sessions import Sessions
@@ -188,6 +190,9 @@ class BackendAI:
 
     async def forget_pipelines(self, pipelines: Sequence[PipelineId], *, dry_run: bool = False) -> Freed:
         return await _answered(removal.forget_pipelines(self._folders, pipelines, dry_run=dry_run))
+
+    async def folder_problems(self, pipelines: Sequence[tuple[PipelineId, JobId]]) -> FolderProblems:
+        return await _answered(folder_problems(self._folders, [pipeline for pipeline, _ in pipelines]))
 
     # -- making a session -----------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ import structlog
 from fasttrack.backend_ai.answers import BadCredentials
 from fasttrack.backend_ai.gateway import Gateway
 from fasttrack.backend_ai.keys import Gateways, KeyProblem
+from fasttrack.domain.catalog import FolderProblem
 from fasttrack.domain.credentials import HeldSession, Key
 from fasttrack.domain.room import Room
 from fasttrack.errors import Unavailable
@@ -30,6 +31,7 @@ from fasttrack.telemetry import LogLimiter
 from ..base import (
     ROOM_AGE,
     CredentialsRefused,
+    FolderProblems,
     Freed,
     Observation,
     PartlyUnavailable,
@@ -217,6 +219,20 @@ class ByKey:
         for key in (None, *await self._keys.all(self.site, present=True)):
             freed += await self._freed(key, lambda backend: backend.forget_pipelines(pipelines, dry_run=dry_run))
         return freed
+
+    async def folder_problems(self, pipelines: Sequence[tuple[PipelineId, JobId]]) -> FolderProblems:
+        held = await self._keys.of_jobs([job for _, job in pipelines])
+        groups: dict[Key | None, list[tuple[PipelineId, JobId]]] = {}
+        for pipeline, job in pipelines:
+            groups.setdefault(held.get(job), []).append((pipeline, job))
+        found: dict[PipelineId, FolderProblem | None] = {}
+        for key, group in groups.items():
+            try:
+                found |= await self._asked(key, lambda b, group=group: b.folder_problems(group))  # type: ignore[misc]
+            except Unavailable as error:
+                if self._limiter.allows(f"folders {key}"):
+                    log.warning("the folders of a key cannot be listed", error=error.message)
+        return found
 
     # -- keys -----------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from uuid import UUID
 
 from fasttrack.backend_ai.folders import Folders, InTrash
+from fasttrack.domain.catalog import FolderProblem
+from fasttrack.ids import PipelineId
 from fasttrack.storage import Outputs, Vfroot
 from fasttrack.storage.cluster_layout import folder_of, path_of, session_path
 
@@ -92,6 +95,32 @@ async def own_folder(folders: Folders, workspace: Workspace) -> UUID:
             f"the folder {name} of its pipeline was deleted on the cluster, and with it what the tasks it needs have "
             "written: run the job from its beginning, with an empty one"
         )
+    return found
+
+
+async def folder_problems(
+    folders: Folders, pipelines: Sequence[PipelineId]
+) -> Mapping[PipelineId, FolderProblem | None]:
+    """Which of these pipelines have lost the folder that they had. One request, however many they are."""
+    there = await folders.all()
+    found: dict[PipelineId, FolderProblem | None] = {}
+    for pipeline in pipelines:
+        name = folder_of(pipeline)
+        found[pipeline] = None
+        if name not in there:
+            folders.forget(name)
+            found[pipeline] = FolderProblem(
+                f"its folder {name} was deleted on the cluster, with all that its jobs have written; remake-folder has the "
+                "next job begin with an empty one",
+                is_gone=True,
+            )
+        elif not there[name]:
+            folders.forget(name)
+            found[pipeline] = FolderProblem(
+                f"its folder {name} is in the trash of the cluster; restore it there, or delete it for good to begin with "
+                "an empty one",
+                is_gone=False,
+            )
     return found
 
 

@@ -28,7 +28,7 @@ from fasttrack.ids import JobId, PipelineId
 from fasttrack.settings import Settings
 from fasttrack.storage import LogChunk, local_logs
 
-from ..base import ROOM_AGE, Freed, Observation, SessionBackendUnavailable, SessionSpec, SessionStatus
+from ..base import ROOM_AGE, FolderProblems, Freed, Observation, SessionBackendUnavailable, SessionSpec, SessionStatus
 from ..hints import Hints
 from . import ending, removal, watch
 from .registry import Registry
@@ -181,6 +181,9 @@ class LocalBackend:
         return await removal.in_thread(
             lambda stop: removal.forget_pipelines(layout, pipelines, dry_run=dry_run, stop=stop)
         )
+
+    async def folder_problems(self, pipelines: Sequence[tuple[PipelineId, JobId]]) -> FolderProblems:
+        return {}  # directories are made anew whenever they are needed
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
