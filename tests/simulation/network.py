@@ -13,8 +13,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from fasttrack.domain.room import Room
+from fasttrack.ids import JobId, PipelineId
 from fasttrack.storage import LogChunk
-from fasttrack_scheduler.backends.base import ROOM_AGE, Observation, SessionBackendUnavailable, SessionSpec
+from fasttrack_scheduler.backends.base import (
+    ROOM_AGE,
+    FolderProblems,
+    Observation,
+    SessionBackendUnavailable,
+    SessionSpec,
+)
 
 from .cluster import Cluster, NameTaken, Session
 from .faults import FENCE
@@ -90,6 +97,9 @@ class ClusterBackend:
     async def room(self, *, max_age: timedelta = ROOM_AGE) -> Mapping[str, Room]:
         in_all = {"cpu": Decimal(self.cluster.room or 64)}
         return await self._ask("room", "", lambda: {"default": Room.of([(in_all, {"cpu": self.cluster.used}, True)])})
+
+    async def folder_problems(self, pipelines: Sequence[tuple[PipelineId, JobId]]) -> FolderProblems:
+        return {}  # nobody can take one away
 
     def events(self) -> AsyncIterator[str]:
         return self.wire.hints()

@@ -312,8 +312,8 @@ class World:
 
 
 async def _live(scheduler: Scheduler) -> None:
-    # Nothing grows old in a world's minutes, and nobody asks what the site has.
-    scheduler._pruner.turn = scheduler._surveyor.turn = _rest  # type: ignore[method-assign]
+    # Nothing grows old in a world's minutes, nobody asks what the site has, and no folder is lost.
+    scheduler._pruner.turn = scheduler._surveyor.turn = scheduler._caretaker.turn = _rest  # type: ignore[method-assign]
     async with scheduler.running():
         await asyncio.Event().wait()
 
