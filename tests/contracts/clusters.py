@@ -132,15 +132,14 @@ class RealTestSite(CommandSite):
         return spec
 
     async def close(self) -> None:
-        for backend in self._backends[:1]:
-            for seen in await backend.live():
-                await backend.terminate(seen.name, grace=timedelta(0))
-            async with asyncio.timeout(self.patience):
-                while await backend.live():
-                    await asyncio.sleep(0.5)
-            # A key may have few folders.
-            await backend.forget_pipelines(list(self._session_of))
-        for backend in self._backends:
+        made = self._cluster.backend()  # a test may have closed its own
+        for seen in await made.live():
+            await made.terminate(seen.name, grace=timedelta(0))
+        async with asyncio.timeout(self.patience):
+            while await made.live():
+                await asyncio.sleep(0.5)
+        await made.forget_pipelines(list(self._session_of))  # a key may have few folders
+        for backend in (made, *self._backends):
             await backend.close()
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from fasttrack.domain.states import FailureClass as F
+from fasttrack.ids import PipelineId
+from fasttrack_scheduler.backends.backend_ai.removal import those_over
 from fasttrack_scheduler.backends.backend_ai.truth import Blame, Exit, Session
 from fasttrack_scheduler.backends.base import SessionStatus as S
 
@@ -154,6 +157,18 @@ def test_a_session_that_is_left_behind_is_known_as_such() -> None:
     assert Session.of(sessions["cluster-fails-final-status"]).is_left_behind
     assert not Session.of(sessions["manager-restart-final"]).is_left_behind  # no result: only patience can tell
     assert not record().is_left_behind
+
+
+def test_what_a_session_left_may_go_once_its_success_is_told_and_not_before() -> None:
+    """26.9.6 takes seconds from TERMINATING to TERMINATED."""
+    pipeline = PipelineId(UUID(int=5))
+    sessions = [
+        record(name=f"{status} {result}", status=status, result=result, tag=pipeline.hex)
+        for status in ("RUNNING", "TERMINATING", "TERMINATED")
+        for result in ("UNDEFINED", "SUCCESS", "FAILURE")
+    ]
+    over = ["TERMINATING SUCCESS", "TERMINATED UNDEFINED", "TERMINATED SUCCESS", "TERMINATED FAILURE"]
+    assert those_over(sessions) == [(pipeline, name) for name in over]
 
 
 def test_what_a_session_waits_for_is_said_in_words() -> None:

@@ -19,8 +19,8 @@ _AT_ONCE = 100
 
 
 def those_over(sessions: Iterable[Session]) -> list[tuple[PipelineId, str]]:
-    """The names of those sessions that are over, each with its pipeline; strangers are left out."""
-    found = [(pipeline_of(session), session.name) for session in sessions if session.is_over]
+    """The names of those sessions that everybody knows to be over, each with its pipeline; strangers are left out."""
+    found = [(pipeline_of(session), session.name) for session in sessions if session.is_done]
     return [(pipeline, name) for pipeline, name in found if pipeline is not None]
 
 

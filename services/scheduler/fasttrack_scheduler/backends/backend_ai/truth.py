@@ -130,6 +130,11 @@ class Session:
         return self.status in OVER
 
     @property
+    def is_done(self) -> bool:
+        """Whether its command is over and its end known. After a success the cluster may still be clearing up."""
+        return self.is_over or (self.result == "SUCCESS" and self.status == "TERMINATING")
+
+    @property
     def is_left_behind(self) -> bool:
         """Whether its command is over but the manager keeps it RUNNING, or moved it back: to be deleted if that stays so."""
         return not self.is_over and self.status != "TERMINATING" and self.result in ("SUCCESS", "FAILURE")
@@ -212,7 +217,7 @@ class Session:
         return f"its container {_place_of(first)} ended while the others ran" + (f" ({info})" if info else "")
 
     def _meaning(self, left: Exit | None, blame: Blame | None) -> tuple[SessionStatus, FailureClass | None, str]:
-        if self.result == "SUCCESS" and (self.is_over or self.status == "TERMINATING"):
+        if self.result == "SUCCESS" and self.is_done:
             return SessionStatus.SUCCEEDED, None, ""  # what it wrote is whole, whatever the manager does with it yet
         if not self.is_over:
             # A failed command is told when its session is over: a new attempt must not run beside it (I2).
