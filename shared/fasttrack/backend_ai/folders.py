@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import stat
 import time
 from collections import OrderedDict
@@ -26,6 +27,10 @@ MOST_PATHS = 50
 """Directories that are made by one request; managers of 26 refuse more."""
 _TOKEN_LIFE = 300.0  # seconds; the shortest that proxies are shipped with is an hour
 _MOST_TOKENS = 10_000
+_TRIES = 6
+_PAUSE = 0.05, 0.4
+"""Seconds. 23.09 answers 500 to a folder that is made at the same moment as another one of its user, and makes it a moment
+later: one process makes one at a time, several schedulers meet by chance."""
 _MOST_MADE = 10_000
 _READY = frozenset({"ready", "performing", "cloning", "mounted"})
 _GONE = frozenset({"delete-ongoing", "delete-complete", "delete-error", "deleted-complete"})
@@ -57,6 +62,7 @@ class Folders:
         self._made: dict[tuple[str, str], None] = {}
         self._making: dict[str, Gathering[str, bool]] = {}
         self._ensuring: Gathering[str, UUID] = Gathering(self._ensure, 1)
+        self._one_by_one = asyncio.Lock()
         self._downloads: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
 
     async def find(self, name: str) -> UUID | None:
@@ -213,18 +219,31 @@ class Folders:
 
     async def _ensure(self, names: Sequence[str]) -> Mapping[str, UUID]:
         (name,) = names
-        if (found := await self.present(name)) is None:
-            body = {"name": name, "usage_mode": "general", "permission": "rw"}
-            if self._host is not None:
-                body["host"] = self._host
-            try:
-                made = await self._gateway.call("POST", "/folders", body=body)
-                found = self._ids[name] = UUID(str(made["id"]))
-            except (Refused, Unknown):  # another scheduler was faster; 23.09 may answer 500 then
-                found = await self.find(name)
-                if found is None:
-                    raise
-        return {name: found}
+        async with self._one_by_one:
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    return {name: await self._make(name)}
+                except Unknown as error:
+                    if error.status != 500 or not tries_left:
+                        raise
+                    await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311 - no secret
+        raise AssertionError("the last try raises")
+
+    async def _make(self, name: str) -> UUID:
+        if (found := await self.present(name)) is not None:
+            return found
+        body = {"name": name, "usage_mode": "general", "permission": "rw"}
+        if self._host is not None:
+            body["host"] = self._host
+        try:
+            made = await self._gateway.call("POST", "/folders", body=body)
+        except (Refused, Unknown):  # another scheduler was faster, or the trash has it
+            found = await self.find(name)
+            if found is None:
+                raise
+            return found
+        self._ids[name] = UUID(str(made["id"]))
+        return self._ids[name]
 
     async def _look(self, name: str) -> Mapping[str, Any] | None:
         try:

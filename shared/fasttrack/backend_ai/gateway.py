@@ -219,8 +219,8 @@ class Gateway:
         failure = error_of(answer.status_code, _json(content), is_write=is_write)
         if isinstance(failure, Throttled):
             self._pace.exhausted()
-        elif isinstance(failure, Away | Unknown):
-            self._fail()
+        elif isinstance(failure, Away | Unknown) and not (is_write and answer.status_code == 500):
+            self._fail()  # a write that is answered 500 tells nothing of the manager's health: 23.09 does so when two collide
         else:
             self._breaker.worked()
         if failure is not None:
