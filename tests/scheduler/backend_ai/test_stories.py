@@ -261,7 +261,7 @@ async def test_a_cancel_in_the_middle_leaves_nothing_on_the_cluster(engine: Engi
 
 
 async def test_a_restart_of_the_manager_in_the_middle_changes_no_verdict(engine: Engine, place: Place) -> None:
-    pause = 12 if CLUSTER else 1
+    pause = 12 if CLUSTER else 3  # long enough to be seen running on a slow machine
     text = pipeline(place, {"a": "", "b": "a"}, a={"command": f"sleep {pause}; echo survived"})
     job = await engine.submit(text)
     async with engine.scheduling(place.backend()):
@@ -301,7 +301,7 @@ async def test_what_ran_on_an_agent_that_is_lost_runs_again_elsewhere_or_later(e
 async def test_a_scheduler_that_is_killed_is_taken_over_from_without_a_second_run(
     engine: Engine, place: Place, database_url: str, redis_url: str
 ) -> None:
-    pause = 5 if CLUSTER else 0.5
+    pause = 5 if CLUSTER else 2  # as above
     graph = {"a": "", "b": "a", "c": "a", "d": "b c"}
     text = pipeline(place, graph, **{name: {"command": f"sleep {pause}"} for name in graph})
     job = await engine.submit(text)
