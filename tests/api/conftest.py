@@ -20,7 +20,7 @@ from fasttrack_api.app import create_app
 from fasttrack_api.parts import Parts
 from standin.app import Manager
 from tests.scheduler.backend_ai.recorded import GENERATIONS
-from tests.scheduler.backend_ai.standins import KEYPAIR, serving
+from tests.scheduler.backend_ai.standins import serving, settings_for
 from tests.serving import served
 
 
@@ -40,13 +40,7 @@ async def cluster(app: FastAPI, settings: Settings, tmp_path: Path) -> AsyncIter
     """A stand-in for the cluster that the application's settings name from now on, with two keys of one user."""
     async with serving(GENERATIONS[-1], tmp_path / "cluster") as (manager, address):
         manager.keys |= {"AKIAONE": "canary-one", "AKIATWO": "canary-two"}
-        given = {
-            "backend": "backend_ai",
-            "backend_ai_endpoint": address,
-            "backend_ai_access_key": KEYPAIR.access_key,
-            "backend_ai_secret_key": KEYPAIR.secret_key,
-        }
-        named = Settings.model_validate({**settings.model_dump(), **given})
+        named = Settings.model_validate(settings.model_dump() | settings_for(address))
         app.state.parts = replace(app.state.parts, settings=named)
         yield manager
 

@@ -18,7 +18,7 @@ from standin.app import Manager
 from tests.cli.command_line import CommandLine
 from tests.cli.remote_server import RemoteCommandLine, Server
 from tests.scheduler.backend_ai.recorded import GENERATIONS
-from tests.scheduler.backend_ai.standins import KEYPAIR, serving
+from tests.scheduler.backend_ai.standins import serving, settings_for
 
 
 @pytest.fixture
@@ -26,15 +26,7 @@ async def named(tmp_path: Path) -> AsyncIterator[tuple[Manager, dict[str, str]]]
     """A stand-in with two more keys, and the settings that name it."""
     async with serving(GENERATIONS[-1], tmp_path / "cluster") as (manager, address):
         manager.keys |= {"AKIAONE": "canary-one", "AKIATWO": "canary-two"}
-        yield (
-            manager,
-            {
-                "backend": "backend_ai",
-                "backend_ai_endpoint": address,
-                "backend_ai_access_key": KEYPAIR.access_key,
-                "backend_ai_secret_key": KEYPAIR.secret_key,
-            },
-        )
+        yield manager, settings_for(address)
 
 
 @pytest.fixture(params=["here", "server"])

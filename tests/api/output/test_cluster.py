@@ -21,7 +21,7 @@ from fasttrack_scheduler.backends import make_backend
 from tests.api.output.conftest import DATABASE_BOX, Get, Machine
 from tests.engine import Engine
 from tests.scheduler.backend_ai.recorded import GENERATIONS
-from tests.scheduler.backend_ai.standins import KEYPAIR, serving
+from tests.scheduler.backend_ai.standins import serving, settings_for
 
 OCTETS = {"content-type": "application/offset+octet-stream"}
 
@@ -30,13 +30,7 @@ OCTETS = {"content-type": "application/offset+octet-stream"}
 async def settings(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> AsyncIterator[Settings]:
     """Those of a cluster."""
     async with serving(request.param, tmp_path / "cluster") as (_, address):
-        given = {
-            "backend": "backend_ai",
-            "backend_ai_endpoint": address,
-            "backend_ai_access_key": KEYPAIR.access_key,
-            "backend_ai_secret_key": KEYPAIR.secret_key,
-        }
-        yield Settings.model_validate({**settings.model_dump(), **given})
+        yield Settings.model_validate(settings.model_dump() | settings_for(address))
 
 
 class ClusterMachine(Machine):

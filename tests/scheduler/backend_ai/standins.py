@@ -41,6 +41,16 @@ async def serving(
         await manager.lives.close()
 
 
+def settings_for(address: str) -> dict[str, str]:
+    """The settings that name it, with the key that is let in."""
+    return {
+        "backend": "backend_ai",
+        "backend_ai_endpoint": address,
+        "backend_ai_access_key": KEYPAIR.access_key,
+        "backend_ai_secret_key": KEYPAIR.secret_key,
+    }
+
+
 @asynccontextmanager
 async def gateway_to(address: str) -> AsyncIterator[Gateway]:
     """A gateway with the key that is let in."""

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from fasttrack_scheduler.backends.base import SessionRefused
 from standin.agents import Agent
 
-from .recorded import GENERATIONS
-from .standins import serving
-from .test_backend import NOW, Cluster, a_spec
-
-
-@pytest.fixture(params=GENERATIONS)
-async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with serving(request.param, tmp_path) as (manager, address):
-        made = Cluster(manager, address)
-        yield made
-        for backend in made.made:
-            await backend.close()
+from .backends import NOW, Cluster, a_spec
 
 
 async def test_what_is_free_is_asked_in_one_request_which_all_who_ask_share(cluster: Cluster) -> None:

@@ -24,67 +24,22 @@ from fasttrack_scheduler.backends.base import (
     Observation,
     SessionBackendUnavailable,
     SessionRefused,
-    SessionSpec,
     SessionStatus,
     Workspace,
 )
-from standin.catalogue import IMAGES
-from tests.contracts.sites import make_spec
 from tests.waiting import eventually
 
+from .backends import NOW, Cluster, a_spec, cluster_of, sees
 from .recorded import GENERATIONS
-from .standins import KEYPAIR, Manager, serving
+from .standins import KEYPAIR, serving
 
 OLD = GENERATIONS[0]
-NOW = timedelta(0)
-
-
-class Cluster:
-    """A stand-in, and a backend on it."""
-
-    def __init__(self, manager: Manager, address: str) -> None:
-        self.manager = manager
-        self.address = address
-        self.made: list[BackendAI] = []
-
-    async def backend(self, **options: Any) -> BackendAI:
-        made = BackendAI(Gateway(self.address, KEYPAIR), site="backend_ai:test", **options)
-        self.made.append(made)
-        await made.start()
-        return made
-
-    def requests(self) -> int:
-        return sum(self.manager.requests.values())
-
-
-def a_spec(command: str = "true", **parts: Any) -> SessionSpec:
-    return make_spec(command, **{"image": IMAGES[0], **parts})
-
-
-async def sees(backend: BackendAI, name: str, status: SessionStatus) -> Observation:
-    async def look() -> Observation | None:
-        seen = (await backend.observe([name]))[0]
-        return seen if seen.status is status else None
-
-    return await eventually(look)
-
-
-@pytest.fixture(params=GENERATIONS)
-async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with serving(request.param, tmp_path) as (manager, address):
-        made = Cluster(manager, address)
-        yield made
-        for backend in made.made:
-            await backend.close()
 
 
 @pytest.fixture
 async def old(tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with serving(OLD, tmp_path) as (manager, address):
-        made = Cluster(manager, address)
+    async with cluster_of(OLD, tmp_path) as made:
         yield made
-        for backend in made.made:
-            await backend.close()
 
 
 # -- the lies -----------------------------------------------------------------------------------------------------

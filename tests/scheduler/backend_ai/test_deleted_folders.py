@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from fasttrack.ids import JobId, PipelineId, new_id
 from fasttrack.storage.cluster_layout import folder_of
 from fasttrack_scheduler.backends.base import Input, SessionRefused, SessionSpec, SessionStatus, Workspace
 
+from .backends import Cluster, a_spec, sees
 from .recorded import GENERATIONS
-from .standins import serving
-from .test_backend import Cluster, a_spec, sees
 
 OLD, NEW = GENERATIONS
 PIPELINE, JOB = PipelineId(new_id()), JobId(new_id())
 NAME = folder_of(PIPELINE)
-
-
-@pytest.fixture(params=GENERATIONS)
-async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with serving(request.param, tmp_path) as (manager, address):
-        made = Cluster(manager, address)
-        yield made
-        for backend in made.made:
-            await backend.close()
 
 
 def first() -> SessionSpec:

@@ -25,9 +25,9 @@ from fasttrack.workflow.rerun import FAILURE, WHOLE, plan_rerun
 from fasttrack_scheduler.loops.caretaker import Caretaker
 from tests.factories import a_file
 
+from .keyed import KEYS, Place, keyed
 from .recorded import GENERATIONS
-from .standins import KEYPAIR, serving
-from .test_credentials import KEYS, Place
+from .standins import KEYPAIR
 
 OLD, NEW = GENERATIONS
 
@@ -94,16 +94,8 @@ class Site(Place):
 async def site(
     request: pytest.FixtureRequest, tmp_path: Path, database: Database, settings: Settings, doorbell: Doorbell
 ) -> AsyncIterator[Site]:
-    async with serving(request.param, tmp_path / "cluster") as (manager, address):
-        for access_key, (secret_key, user) in KEYS.items():
-            manager.keys[access_key], manager.users[access_key] = secret_key, user
-        given = {
-            "backend": "backend_ai",
-            "backend_ai_endpoint": address,
-            "backend_ai_access_key": KEYPAIR.access_key,
-            "backend_ai_secret_key": KEYPAIR.secret_key,
-            "folder_interval": 3600,
-        }
+    async with keyed(request.param, tmp_path / "cluster") as (manager, named):
+        given = {**named, "folder_interval": 3600}
         made = Site(manager, database, Settings.model_validate({**settings.model_dump(), **given}), doorbell)
         yield made
         await made.sites.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,20 +16,10 @@ from fasttrack.domain.states import FailureClass
 from fasttrack_scheduler.backends.backend_ai import doubts
 from fasttrack_scheduler.backends.base import SessionStatus
 
-from .recorded import GENERATIONS
-from .standins import KEYPAIR, serving
-from .test_backend import NOW, Cluster, a_spec, sees
+from .backends import NOW, Cluster, a_spec, sees
+from .standins import KEYPAIR
 
 MANUAL = (Path(__file__).parents[3] / "docs" / "capabilities" / "backend-ai.md").read_text()
-
-
-@pytest.fixture(params=GENERATIONS)
-async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with serving(request.param, tmp_path) as (manager, address):
-        made = Cluster(manager, address)
-        yield made
-        for backend in made.made:
-            await backend.close()
 
 
 async def test_nodes_of_a_cluster_find_each_other(cluster: Cluster) -> None:

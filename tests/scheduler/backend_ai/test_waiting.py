@@ -22,8 +22,8 @@ from tests.contracts.sites import make_spec
 from tests.scheduler.backend_ai.recorded import GENERATIONS, recorded
 from tests.waiting import eventually
 
+from .backends import Cluster
 from .standins import serving
-from .test_backend import Cluster
 
 D = Decimal
 SINGLE, MULTI = ClusterMode

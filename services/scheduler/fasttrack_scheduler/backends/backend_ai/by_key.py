@@ -7,7 +7,7 @@ sessions by key. A key that is not taken holds up what is its own and nothing el
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -41,6 +41,7 @@ from ..base import (
 from ..hints import Hints
 from .backend import BackendAI
 
+K = TypeVar("K")
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -120,9 +121,7 @@ class ByKey:
 
     async def observe(self, names: Sequence[str]) -> list[Observation]:
         held = await self._keys.of_sessions(names)
-        groups: dict[Key | None, list[str]] = {}
-        for name in names:
-            groups.setdefault(held[name].key if name in held else None, []).append(name)
+        groups = _grouped(names, lambda name: held[name].key if name in held else None)
         if groups.keys() <= {None}:  # nobody's answer can be in the way of another's
             return await self._asked(None, lambda backend: backend.observe(names)) if names else []
         questions = await self._ask(groups)
@@ -150,19 +149,21 @@ class ByKey:
         await self._tidy()
         found: dict[str, Observation] = {}
         where: dict[str, Key | None] = {}
+        failures: list[Unavailable] = []
         keys: list[Key | None] = [None, *await self._keys.all(self.site)]
-        for number, key in enumerate(keys, 1):
+        for key in keys:
             try:
                 sessions = await self._asked(key, BackendAI.live)
             except Unavailable as error:
-                if not found and number == len(keys):
-                    raise
+                failures.append(error)
                 if self._limiter.allows(str(key)):
                     log.warning("the sessions of a key cannot be listed", error=error.message)
                 continue
             for session in sessions:  # an admin's key lists those of others too
                 found.setdefault(session.name, session)
                 where.setdefault(session.name, key)
+        if len(failures) == len(keys):
+            raise failures[0]
         self._seen_with = where
         return list(found.values())
 
@@ -191,9 +192,7 @@ class ByKey:
 
     async def forget_sessions(self, names: Sequence[str], *, dry_run: bool = False) -> Freed:
         held = await self._keys.of_sessions(names)
-        groups: dict[Key | None, list[str]] = {}
-        for name in names:
-            groups.setdefault(held[name].key if name in held else None, []).append(name)
+        groups = _grouped(names, lambda name: held[name].key if name in held else None)
         elsewhere = {found.name: found.pipeline for found in held.values() if found.is_elsewhere}
         freed = Freed()
         for key, group in groups.items():
@@ -205,9 +204,7 @@ class ByKey:
 
     async def forget_outputs(self, jobs: Sequence[tuple[PipelineId, JobId]], *, dry_run: bool = False) -> Freed:
         held = await self._keys.of_jobs([job for _, job in jobs])
-        groups: dict[Key | None, list[tuple[PipelineId, JobId]]] = {}
-        for pipeline, job in jobs:
-            groups.setdefault(held.get(job), []).append((pipeline, job))
+        groups = _grouped(jobs, lambda asked: held.get(asked[1]))
         freed = Freed()
         for key, group in groups.items():
             freed += await self._freed(key, lambda b, group=group: b.forget_outputs(group, dry_run=dry_run))  # type: ignore[misc]
@@ -222,9 +219,7 @@ class ByKey:
 
     async def folder_problems(self, pipelines: Sequence[tuple[PipelineId, JobId]]) -> FolderProblems:
         held = await self._keys.of_jobs([job for _, job in pipelines])
-        groups: dict[Key | None, list[tuple[PipelineId, JobId]]] = {}
-        for pipeline, job in pipelines:
-            groups.setdefault(held.get(job), []).append((pipeline, job))
+        groups = _grouped(pipelines, lambda asked: held.get(asked[1]))
         found: dict[PipelineId, FolderProblem | None] = {}
         for key, group in groups.items():
             try:
@@ -288,6 +283,14 @@ class ByKey:
         for identifier in self._backends.keys() - known:
             await self._backends.pop(identifier).close()
             await self._gateways.drop(identifier)
+
+
+def _grouped(items: Iterable[K], key_of: Callable[[K], Key | None]) -> dict[Key | None, list[K]]:
+    """Each key with what is its own."""
+    groups: dict[Key | None, list[K]] = {}
+    for item in items:
+        groups.setdefault(key_of(item), []).append(item)
+    return groups
 
 
 @contextmanager
