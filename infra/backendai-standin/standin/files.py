@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -17,6 +18,8 @@ from .problems import Problem
 from .storage import Storage
 
 MOST_PATHS = 50
+_WRITES = 0.01
+"""Seconds that a folder takes to be written."""
 
 
 class Files:
@@ -25,9 +28,20 @@ class Files:
     def __init__(self, folders: Folders, storage: Storage) -> None:
         self._folders = folders
         self._storage = storage
+        self._writing: set[str] = set()
 
     async def create(self, request: Request, key: str) -> Response:
-        return JSONResponse(self._folders.create(key, await object_of(request)).shown(), 201)
+        """23.09 serialises what a user's folders are written in: of two that are made at once, one fails."""
+        given = await object_of(request)
+        user = self._folders.user_of(key)
+        if self._folders.takes_one_path and user in self._writing:
+            raise Problem(500, "internal-server-error")
+        self._writing.add(user)
+        try:
+            await asyncio.sleep(_WRITES)
+            return JSONResponse(self._folders.create(key, given).shown(), 201)
+        finally:
+            self._writing.discard(user)
 
     async def listing(self, request: Request, key: str) -> Response:
         return JSONResponse([f.shown() for f in self._folders.all.values() if f.owner == self._folders.user_of(key)])

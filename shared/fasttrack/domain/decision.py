@@ -174,18 +174,16 @@ class Decision:
             case FailureClass.INFRASTRUCTURE:
                 instance.infrastructure_failures += 1
                 # The first soon, for what was an accident; the later ones outlast a machine that comes back.
-                count, budget, first, growth = (
-                    instance.infrastructure_failures,
-                    self.policy.infrastructure_retries,
-                    2,
-                    4,
-                )
+                count, first, growth = instance.infrastructure_failures, 2, 4
+                budget = self.policy.infrastructure_retries
             case FailureClass.PREEMPTED:
                 instance.preemptions += 1
-                count, budget, first, growth = instance.preemptions, self.policy.preemption_retries, 2, 2
+                count, first, growth = instance.preemptions, 2, 2
+                budget = self.policy.preemption_retries
             case FailureClass.QUOTA:
                 instance.quota_failures += 1
-                count, budget, first, growth = instance.quota_failures, self.policy.quota_retries, 60, 2
+                count, first, growth = instance.quota_failures, 60, 2
+                budget = self.policy.quota_retries
             case _:
                 return None
         return timedelta(seconds=min(first * growth ** (count - 1), 900)) if count <= budget else None

@@ -174,6 +174,23 @@ async def test_a_manager_that_is_stopped_is_left_alone_for_a_while_and_then_foun
     }  # fmt: skip
 
 
+async def test_writes_that_a_manager_answers_500_to_are_no_sign_that_it_is_away(
+    manager: tuple[Manager, Gateway],
+) -> None:
+    """23.09.10 answers so to requests that collide, and they come together."""
+    panel, gateway = manager
+    for status, is_left_alone in ((500, False), (502, True)):
+        panel.faults.plan({"kind": "status", "status": status, "method": "POST", "path": "/session", "times": 5})
+        for _ in range(5):
+            with pytest.raises(Unknown):
+                await gateway.call("POST", "/session", body=a_session())
+        if is_left_alone:
+            with pytest.raises(Away, match="did not answer 5 times in a row"):
+                await gateway.call("GET", "/auth/role")
+        else:
+            await gateway.call("GET", "/auth/role")
+
+
 async def test_events_come_as_they_happen_and_end_with_the_manager(manager: tuple[Manager, Gateway]) -> None:
     panel, gateway = manager
     heard: list[str] = []

@@ -21,6 +21,7 @@ from fasttrack.ids import JobId, ProjectId, parse_session_name
 from fasttrack.settings import Settings
 from fasttrack_scheduler.backends.backend_ai.backend import BackendAI
 from fasttrack_scheduler.backends.base import SessionStatus
+from fasttrack_scheduler.loops.sweeper import Sweeper
 from standin.catalogue import IMAGES
 from standin.services import Service
 from tests.engine import Engine
@@ -145,6 +146,10 @@ async def test_an_ephemeral_service_serves_until_its_job_is_over(place: Place) -
         assert name.startswith("answers-"), "it has a name of its own"
         ours = [seen for seen in await backend.live() if parse_session_name(seen.name)]
         assert len(ours) == 2, "what a sweeper sees"
+        sweeper = Sweeper(place.engine.database, backend, place.engine.settings)
+        for _ in range(2):  # what is ownerless is ended at the second look
+            await sweeper.turn()
+        assert place.living() == [name]
         await place.engine.cancel(job)
         assert await place.engine.ended(job) is JobState.CANCELLED
         await eventually(lambda: place.living() == [])
