@@ -130,6 +130,20 @@ def test_a_session_that_goes_on_without_one_of_its_containers_is_broken(release:
         assert Session.of({**whole, **untouched}).broken == ""
 
 
+def test_a_session_that_the_manager_ends_for_a_lost_container_names_that_one() -> None:
+    """As 26.9.6 left it when the container of sub1 was killed: it ended the rest within two seconds."""
+    containers = [
+        {"cluster_hostname": "main1", "cluster_role": "main", "status_info": "unknown", "agent": "i-atom"},
+        {"cluster_hostname": "sub1", "cluster_role": "sub", "status_info": "self-terminated", "agent": "i-warboy"},
+    ]
+    over = [{**container, "status": "TERMINATED"} for container in containers]
+    seen = record(
+        status="TERMINATED", status_info=None, status_data=None, result="UNDEFINED", containers=over
+    ).observation()
+    words = "its container was ended from outside (container sub1 on the agent i-warboy)"
+    assert (seen.status, seen.failure, seen.reason) == (*CLUSTER, words)
+
+
 @pytest.mark.parametrize("release", GENERATIONS)
 def test_a_command_that_fails_since_a_container_is_gone_is_no_fault_of_the_user(release: str) -> None:
     blame = Blame("its container sub1 ended while the others ran", explains_failure=True)

@@ -266,8 +266,9 @@ class Session:
         return f"{words}: {detail}" if words and detail else words or detail
 
     def _why_it_died(self) -> str:
-        infos = [self.info, *(str(c.get("status_info") or "") for c in self.containers)]
-        info = next((i for i in infos if i), "")
+        told = [self.info, *(str(c.get("status_info") or "") for c in self.containers)]
+        # 26.9.6 ends a session that loses a container by itself, and knows nothing to say of the others.
+        info = min(filter(None, told), key=lambda text: text == "unknown", default="")
         words = _WORDS.get(info, info)
         where = next((_place_of(c) for c in self.containers if c.get("status_info") == info), "")
         if len(self.containers) > 1 and where:
